@@ -1,0 +1,192 @@
+"""The ledger's contract: every step is atomic, durable when it returns, timed by the ledger's own clock, and safe to
+repeat when its reply was lost (redis-py replays a command after a broken connection).
+
+Two implementations pass one conformance suite: `ledger.redis.RedisLedger` and `ledger.memory.MemoryLedger`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
+from ledger.verdict import Decision
+
+# --- what `open` answers -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A payment of its own was written down and its lane is due."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The same request is known already (same handle, same key, or an open payment with the same content)."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyPaid:
+    """The ledger knows the invoice as paid; `payment.duplicate` is true."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Refused: an open payment of this invoice, or this idempotency key, has other content. Nothing was written."""
+
+    payment_id: PaymentId  # the payment in the way
+    reason: str  # "invoice" or "key"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPortal:
+    """Refused: no lane of this name. Nothing was written."""
+
+    portal: PortalKey
+
+
+Opened = Accepted | Joined | AlreadyPaid | Conflict | UnknownPortal
+
+# --- lanes -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to drive one lane until it expires; `fence` grows with every take and is checked in every write."""
+
+    portal: PortalKey
+    owner: str
+    fence: int
+    claims: int = field(default=0)  # claims made under this lease; with the fence it numbers each claim
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Payments that are now `sending`, oldest first, and how many still wait behind them."""
+
+    payments: tuple[Payment, ...]
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settle made of one decision. `handles` are all handles whose result is to be delivered (final states)."""
+
+    payment: Payment
+    handles: tuple[Handle, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A final result that its handle has not been given yet."""
+
+    handle: Handle
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why a lane does not go on until a person mends something."""
+
+    code: str
+    text: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneView:
+    """One lane as an operator sees it."""
+
+    portal: PortalKey
+    counts: Mapping[State, int]  # every state is present
+    held: Held | None
+    due_at: datetime | None  # when it wants to be driven next; None: nothing to do, or held
+    owner: str | None  # who holds the lease now
+
+
+class LeaseLost(Exception):  # noqa: N818 - a fact about the lease, not a fault
+    """The lane has another driver (or none): nothing was written. The caller must send nothing more for it."""
+
+
+class LaneNotEmpty(Exception):  # noqa: N818 - a fact about the lane, not a fault
+    """The lane still has open payments and cannot be removed."""
+
+
+class Ledger(Protocol):
+    """The durable record of payments and lanes."""
+
+    # Producers and operators
+    async def open(self, requests: Sequence[NewPayment]) -> list[Opened]:
+        """Write requests down in order and make their lanes due; one answer per request, each decided atomically."""
+
+    async def find(self, handles: Sequence[str]) -> list[Payment | None]:
+        """Read payments by id or by any handle that joined them."""
+
+    async def find_invoice(self, portal: str, invoice_id: int) -> Payment | None:
+        """Read the latest payment of an invoice."""
+
+    async def payments(self, portal: str, state: State, offset: int, limit: int) -> list[Payment]:
+        """List a lane's payments in one state: open ones oldest first, finished ones newest first."""
+
+    async def cancel(self, payment_id: str) -> Payment | None:
+        """Withdraw a queued payment; the row afterwards (unchanged when it is not queued), None when unknown."""
+
+    async def retry(self, payment_id: str) -> Payment | None:
+        """Queue a failed payment again; the row afterwards (unchanged when it is not failed or another payment of the
+        invoice is open or paid), None when unknown."""
+
+    # Lanes
+    async def add_lane(self, portal: str) -> None:
+        """Make a portal known; repeating it changes nothing."""
+
+    async def remove_lane(self, portal: str) -> None:
+        """Forget an empty lane; finished payments stay readable. Raises LaneNotEmpty."""
+
+    async def lanes(self, portals: Sequence[str] | None = None) -> list[LaneView]:
+        """Look at the named lanes, or all of them, in order of their keys."""
+
+    async def hold(self, portal: str, code: str, text: str) -> bool:
+        """Stop a lane until it is resumed; False when there is no such lane. The first reason is kept."""
+
+    async def resume(self, portal: str) -> bool:
+        """Let a held lane go on; False when it was not held."""
+
+    # Drivers
+    async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
+        """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
+
+    async def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        """Prolong leases by the lease time from now; False where the lease was lost."""
+
+    async def recover(self, lease: Lease, quiet_s: float) -> int:
+        """Put what an earlier driver left in `sending` in doubt (quiet from its claim on); how many there were."""
+
+    async def claim(self, lease: Lease, limit: int) -> Claimed:
+        """Move the oldest payments from queued to sending. Raises LeaseLost."""
+
+    async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
+        """Payments of this lane whose read-back is due now. Raises LeaseLost."""
+
+    async def settle(self, lease: Lease, decisions: Sequence[Decision]) -> list[Settled]:
+        """Write verdicts down in one step; decisions on payments that have moved on since are left out of the answer.
+        Raises LeaseLost."""
+
+    async def release(self, lease: Lease, wait_s: float) -> None:
+        """Hand the lane back: due again after `wait_s` while it has queued work, at its next doubt otherwise."""
+
+    # Results
+    async def undelivered(self, limit: int, older_than_s: float) -> list[Undelivered]:
+        """Final results that were not confirmed as delivered, oldest first."""
+
+    async def delivered(self, handles: Sequence[Handle]) -> None:
+        """Confirm that results reached the result backend."""
+
+    # Wake-up
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Return when a lane became due (a hint, may be early or missed) or after the timeout."""

@@ -1,0 +1,90 @@
+"""What the ledger knows about one request to pay one invoice, and which states it may pass through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType
+
+PaymentId = NewType("PaymentId", str)
+Handle = NewType("Handle", str)
+PortalKey = NewType("PortalKey", str)
+
+
+class State(StrEnum):
+    """Where a payment stands; `ARROWS` says where it may go from there."""
+
+    QUEUED = "queued"  # accepted, nothing sent
+    SENDING = "sending"  # the pay command may have left this machine
+    IN_DOUBT = "in_doubt"  # sent, no trustworthy answer; only a read-back (or a person) decides
+    PAID = "paid"  # proven, or claimed where reading is not permitted
+    FAILED = "failed"  # refused for good
+    CANCELLED = "cancelled"  # withdrawn before anything was sent
+
+
+ARROWS: Mapping[State, frozenset[State]] = MappingProxyType(
+    {
+        # A queued payment that must be read first (new key on an invoice known as paid) may end without a send.
+        State.QUEUED: frozenset({State.SENDING, State.CANCELLED, State.PAID}),
+        State.SENDING: frozenset({State.PAID, State.FAILED, State.QUEUED, State.IN_DOUBT}),
+        State.IN_DOUBT: frozenset({State.PAID, State.FAILED, State.QUEUED}),
+        State.PAID: frozenset(),
+        State.FAILED: frozenset({State.QUEUED}),
+        State.CANCELLED: frozenset(),
+    }
+)
+
+OPEN = frozenset({State.QUEUED, State.SENDING, State.IN_DOUBT})
+
+
+class Evidence(StrEnum):
+    """Why a payment is called paid."""
+
+    READ_BACK = "read_back"  # PAYED='Y' was seen
+    RESPONSE = "response"  # the portal said true and reading is not permitted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """A validated request, before the ledger has decided whether it is a payment of its own."""
+
+    id: Handle  # becomes the payment's id unless the request joins another payment
+    portal: PortalKey
+    invoice_id: int
+    pay_system_id: int | None = None
+    bx_rest_handler: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a payment failed, or would fail if a read-back finds it unpaid: the portal's code or ours, and its text."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One row of the ledger, as it stood when it was read. Instants are aware UTC datetimes."""
+
+    id: PaymentId
+    portal: PortalKey
+    invoice_id: int
+    pay_system_id: int | None
+    bx_rest_handler: str | None
+    idempotency_key: str | None
+    state: State
+    attempts: int  # claimed tries that left with a permit
+    deaths: int  # how often a driver died while this payment was in `sending`
+    enqueued_at: datetime
+    sent_at: datetime | None  # the latest claim
+    finished_at: datetime | None
+    paid_at: datetime | None
+    evidence: Evidence | None
+    error: Refusal | None  # final in FAILED; in IN_DOUBT what a read-back that says "unpaid" will make of it
+    duplicate: bool  # answered from an earlier payment, or found paid before anything was sent
+    claim: str  # "<fence>.<number>" of the latest claim, "" before the first
+    quiet_until: datetime | None  # before this moment an "unpaid" read-back does not count
+    last_read_error: Refusal | None = None  # why the latest read-back gave no answer
