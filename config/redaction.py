@@ -1,0 +1,113 @@
+"""Secrets never leave in text: one list of what they look like, used by logs, errors and printed settings.
+
+The webhook code stands in a portal's URL, and HTTP libraries put the URL into the text of their errors. So every
+text that leaves the process goes through `redact`, whatever it is made of; a value that looks like a secret by
+accident loses a few characters in a log, which is the cheaper mistake.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date
+from enum import Enum
+from typing import Final
+
+STARS: Final = "***"
+# Log values come from outside; a structure deeper than this is cut rather than walked.
+_MAX_DEPTH: Final = 8
+
+# Names whose value is a secret wherever it stands: a form field, a JSON member, a query argument, a header.
+_NAMES: Final = (
+    "access_token",
+    "refresh_token",
+    "client_secret",
+    "application_token",
+    "app_sid",
+    "auth_id",
+    "refresh_id",
+    "member_secret",
+    "secret_keys?",
+    "api_?key",
+    "passw(?:or)?d",
+    "passphrase",
+    "secret",
+    "auth",
+    "webhook",
+)
+_NAME: Final = "|".join(_NAMES)
+# The separators as they look plain, inside quoted JSON and percent-encoded.
+_SEPARATOR: Final = r"""(?:\\*["'])?\s*(?:=|:|%3D|%3A)\s*"""
+
+_WEBHOOK: Final = re.compile(
+    r"(?P<keep>(?:/|%2F|\\/)rest(?:/|%2F|\\/)(?:api(?:/|%2F|\\/))?\d+(?:/|%2F|\\/))[^\s/%\\\"'<>?&#,;)\]}]+",
+    re.IGNORECASE,
+)
+_USERINFO: Final = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^\s/\"'<>]*(?=@)", re.IGNORECASE)
+_NAMED: Final = re.compile(
+    rf"""(?P<keep>(?<![a-z0-9])(?:[a-z0-9]+[_-])*(?:{_NAME}){_SEPARATOR})"""
+    # A quoted value (also cut off before its end), one inside an already quoted text, or a bare word.
+    r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\\+"[^"]*"?|\\+'[^']*'?"""
+    r"""|(?!["'{\[(\\]|None\b|null\b)[^\s&,;"'<>)}\]]+)""",
+    re.IGNORECASE,
+)
+_HEADER: Final = re.compile(
+    r"(?P<keep>\b(?:bearer|basic)\s+|authorization['\"]?\s*[:=]\s*['\"]?)(?!bearer\b|basic\b)[^\s,;\"'<>]+",
+    re.IGNORECASE,
+)
+# Fernet keys (32 bytes) and what they encrypt.
+_FERNET_KEY: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_=-])")
+_FERNET_TEXT: Final = re.compile(r"(?<![A-Za-z0-9_-])gAAAAA[A-Za-z0-9_-]{60,}=*")
+# A Bitrix24 access token is a run of about 70 hexadecimal digits; a SHA-256 (64) stays readable.
+_BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])", re.IGNORECASE)
+
+_KEEPING: Final = (_WEBHOOK, _USERINFO, _HEADER, _NAMED)
+_WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN)
+_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_NAME}|authorization)", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """The same text with every part that looks like a secret replaced by stars."""
+    for pattern in _KEEPING:
+        text = pattern.sub(rf"\g<keep>{STARS}", text)
+    for pattern in _WHOLE:
+        text = pattern.sub(STARS, text)
+    return text
+
+
+def redact_value(value: object, *, depth: int = 0) -> object:
+    """A value of plain types that may be written down; anything else becomes its redacted `repr`."""
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if isinstance(value, Enum):
+        return redact_value(value.value, depth=depth)
+    if isinstance(value, str | bytes | bytearray | date):
+        return redact(_text(value))
+    if isinstance(value, Mapping | Sequence | AbstractSet):
+        return _inside(value, depth) if depth < _MAX_DEPTH else "..."
+    return redact(_safe_repr(value))
+
+
+def _text(value: str | bytes | bytearray | date) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, str) else bytes(value).decode("utf-8", "backslashreplace")
+
+
+def _inside(values: Mapping[object, object] | Iterable[object], depth: int) -> object:
+    if isinstance(values, Mapping):
+        return {redact(str(name)): _member(str(name), value, depth) for name, value in values.items()}
+    return [redact_value(value, depth=depth + 1) for value in values]
+
+
+def _member(name: str, value: object, depth: int) -> object:
+    named_secret = _SECRET_NAME.fullmatch(name) is not None
+    if named_secret and isinstance(value, str | bytes | int | list | tuple) and not isinstance(value, bool):
+        return STARS
+    return redact_value(value, depth=depth + 1)
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a broken __repr__ must not take the line, or its caller, down
+        return f"<{type(value).__name__}>"
