@@ -1,0 +1,71 @@
+"""Fixtures for every tier; the servers behind them start only for tests that ask.
+
+Each pytest-xdist worker is a process of its own with a server of its own on a private socket, so neither the
+workers of one run nor two runs on one machine can meet. A REDIS_URL of the developer is never used: tests flush.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cli.embedded import EmbeddedServer
+from config.settings import DEVELOPMENT, Settings, load_settings
+
+# Any 32 bytes; a fixed key keeps failures reproducible.
+SECRET_KEY = "dGVzdHMtb25seS1rZXktb2YtdGhpcnR5LXR3by1ieXQ="
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clean_environment() -> Iterator[None]:
+    """No test, and no process a test starts, sees the developer's own settings."""
+    names = ("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL")
+    ours = {name: value for name, value in os.environ.items() if name.startswith("B24PAY_") or name in names}
+    for name in ours:
+        del os.environ[name]
+    yield
+    os.environ.update(ours)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[EmbeddedServer]:
+    """A server that lives as long as this test process; ask for `redis_url` instead unless you need the process."""
+    server = EmbeddedServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def redis_url(embedded: EmbeddedServer) -> str:
+    """The URL of an empty server with append-only file and fsync, for this test alone."""
+    from config.connections import redis_client
+
+    with redis_client(embedded.url, decode_responses=True) as client:
+        client.flushall()
+        client.script_flush()
+    return embedded.url
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedServer]:
+    """A server that a test may kill and restart without touching anybody else's."""
+    server = EmbeddedServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def a_settings() -> Callable[..., Settings]:
+    """Build settings from variables alone: `a_settings(REDIS_URL=url, B24PAY_HTTP_TOTAL_S="1")`."""
+
+    def build(**changes: str) -> Settings:
+        given = {"B24PAY_SECRET_KEYS": SECRET_KEY, "B24PAY_ALLOW_INSECURE_PORTALS": "1", **changes}
+        return load_settings(given, require=DEVELOPMENT)
+
+    return build
