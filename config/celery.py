@@ -6,6 +6,7 @@ message is only a hint to the ledger, and these settings aim at short outages, a
 
 from typing import Any, Final
 
+from config.addresses import Transport
 from config.connections import CONNECT_TIMEOUT_S, HEALTH_CHECK_S, celery_transport_options, celery_url
 from config.settings import VISIBILITY_TIMEOUT_S, Settings
 
@@ -53,8 +54,6 @@ def _messages() -> dict[str, object]:
         "task_default_queue": QUEUE,
         "enable_utc": True,
         "timezone": "UTC",
-        # A message that names an unknown queue or route of ours is a mistake, not a new queue.
-        "task_routes": {},
         "task_ignore_result": False,
         # The message goes only after the ledger has the payment.
         "task_acks_late": True,
@@ -76,20 +75,28 @@ def _broker(settings: Settings) -> dict[str, object]:
         "broker_connection_max_retries": None,
         # Nothing may be waiting for the worker process's own connection longer than for the ledger's.
         "broker_connection_timeout": CONNECT_TIMEOUT_S,
-        "broker_transport_options": {
-            # Much longer than an admission takes. Nothing of ours uses ETA or countdown, which Celery would deliver
-            # again after each of these periods.
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            # Messages of a dead worker come back 5 s after that period; the default looks only every 100 s.
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": _SOCKET_TIMEOUT_S,
-            "socket_connect_timeout": CONNECT_TIMEOUT_S,
-            "socket_keepalive": True,
-            "health_check_interval": HEALTH_CHECK_S,
-            **celery_transport_options(url),
-        },
+        "broker_transport_options": _redis_transport(url) if _is_redis(url) else {},
     }
+
+
+def _redis_transport(url: str) -> dict[str, object]:
+    return {
+        # Much longer than an admission takes. Nothing of ours uses ETA or countdown, which Celery would deliver again
+        # after each of these periods.
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        # Messages of a dead worker come back 5 s after that period; the default looks only every 100 s.
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": _SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": HEALTH_CHECK_S,
+        **celery_transport_options(url),
+    }
+
+
+def _is_redis(url: str) -> bool:
+    return url.partition("://")[0] in set(Transport)
 
 
 def _results(settings: Settings) -> dict[str, object]:

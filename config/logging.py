@@ -58,7 +58,7 @@ def bound(
 class LineHandler(logging.Handler):
     """Writes whole lines without a buffer; an output that is gone or full costs the line, never an exception."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
         self.dropped = 0
         self._stream = stream
@@ -72,6 +72,10 @@ class LineHandler(logging.Handler):
             self.dropped += 1
 
     def _write(self, line: str) -> None:
+        if self._stream is None:
+            # Started with stdout closed: whatever file has that number now is not ours to write into.
+            self.dropped += 1
+            return
         if self._descriptor is None:
             self._stream.write(line)
             self._stream.flush()
@@ -82,18 +86,18 @@ class LineHandler(logging.Handler):
             rest = rest[os.write(self._descriptor, rest) :]
 
 
-def _descriptor(stream: TextIO) -> int | None:
+def _descriptor(stream: TextIO | None) -> int | None:
     # Streams in memory (tests) have none; a closed stream says ValueError.
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return stream.fileno()
+    with contextlib.suppress(OSError, ValueError):
+        return stream.fileno() if stream else None
     return None
 
 
-def _chosen_format(wanted: LogFormat | None, stream: TextIO) -> LogFormat:
+def _chosen_format(wanted: LogFormat | None, stream: TextIO | None) -> LogFormat:
     if wanted is not None:
         return wanted
     with contextlib.suppress(OSError, ValueError):
-        return LogFormat.CONSOLE if stream.isatty() else LogFormat.JSON
+        return LogFormat.CONSOLE if stream and stream.isatty() else LogFormat.JSON
     return LogFormat.JSON
 
 

@@ -16,6 +16,7 @@ STARS: Final = "***"
 # Log values come from outside; a structure deeper than this is cut rather than walked.
 _MAX_DEPTH: Final = 8
 
+# The patterns start at word edges and never nest repetitions: a hostile megabyte must not stop a worker.
 # Names whose value is a secret wherever it stands: a form field, a JSON member, a query argument, a header.
 _NAMES: Final = (
     "access_token",
@@ -26,7 +27,6 @@ _NAMES: Final = (
     "auth_id",
     "refresh_id",
     "member_secret",
-    "secret_keys?",
     "api_?key",
     "passw(?:or)?d",
     "passphrase",
@@ -42,14 +42,16 @@ _WEBHOOK: Final = re.compile(
     r"(?P<keep>(?:/|%2F|\\/)rest(?:/|%2F|\\/)(?:api(?:/|%2F|\\/))?\d+(?:/|%2F|\\/))[^\s/%\\\"'<>?&#,;)\]}]+",
     re.IGNORECASE,
 )
-_USERINFO: Final = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^\s/\"'<>]*(?=@)", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"(?P<keep>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/\"'<>]*(?=@)", re.IGNORECASE)
 _NAMED: Final = re.compile(
-    rf"""(?P<keep>(?<![a-z0-9])(?:[a-z0-9]+[_-])*(?:{_NAME}){_SEPARATOR})"""
+    rf"""(?P<keep>(?<![a-z0-9])(?:{_NAME}){_SEPARATOR})"""
     # A quoted value (also cut off before its end), one inside an already quoted text, or a bare word.
     r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\\+"[^"]*"?|\\+'[^']*'?"""
     r"""|(?!["'{\[(\\]|None\b|null\b)[^\s&,;"'<>)}\]]+)""",
     re.IGNORECASE,
 )
+# A list of keys is one value; its commas end a value everywhere else.
+_KEY_LIST: Final = re.compile(rf"(?P<keep>secret_keys?{_SEPARATOR})[^\s\"'\[({{]+", re.IGNORECASE)
 _HEADER: Final = re.compile(
     r"(?P<keep>\b(?:bearer|basic)\s+|authorization['\"]?\s*[:=]\s*['\"]?)(?!bearer\b|basic\b)[^\s,;\"'<>]+",
     re.IGNORECASE,
@@ -60,13 +62,19 @@ _FERNET_TEXT: Final = re.compile(r"(?<![A-Za-z0-9_-])gAAAAA[A-Za-z0-9_-]{60,}=*"
 # A Bitrix24 access token is a run of about 70 hexadecimal digits; a SHA-256 (64) stays readable.
 _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])", re.IGNORECASE)
 
-_KEEPING: Final = (_WEBHOOK, _USERINFO, _HEADER, _NAMED)
+# Event names, ids, portal keys and timestamps: one word, too short for a key and without any separator. They are most
+# of what is logged, and skipping the patterns for them makes a line ten times cheaper.
+_PLAIN: Final = re.compile(r"(?:[\w.+-]|(?<=\d):(?=\d)){0,42}")
+
+_KEEPING: Final = (_WEBHOOK, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
 _WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN)
-_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_NAME}|authorization)", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_NAME}|secret_keys?|authorization)", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """The same text with every part that looks like a secret replaced by stars."""
+    if _PLAIN.fullmatch(text):
+        return text
     for pattern in _KEEPING:
         text = pattern.sub(rf"\g<keep>{STARS}", text)
     for pattern in _WHOLE:
