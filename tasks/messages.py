@@ -1,0 +1,76 @@
+"""The Celery tasks `tasks.pay_invoice` and `tasks.pay_invoices` (`contract.md` §2).
+
+A worker normally admits `tasks.pay_invoice` messages in groups before any task body runs (`worker/admission.py`). The
+bodies here serve what does not go that way: messages with an ETA, eager mode, and the bulk task.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import Ignore
+
+from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
+from ledger.payment import NewPayment
+from tasks.errors import InvalidPayment
+from tasks.payment import parse_payment
+from tasks.producer import open_payments
+from tasks.result import refusal_of
+
+LARGEST_BULK = 1000  # payments of one `tasks.pay_invoices` message (`contract.md` §2)
+
+
+@shared_task(name="tasks.pay_invoice", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+def pay_invoice(self: Any, **fields: object) -> None:  # noqa: ANN401 - Celery's task object is untyped
+    """Write the payment down; its result is stored when the portal's answer is settled, not when this returns.
+
+    Raises InvalidPayment (PaymentConflict), which Celery stores as the result.
+    """
+    [opened] = open_payments([parse_payment(self.request.id, fields)])
+    if isinstance(opened, Conflict | UnknownPortal):
+        raise refusal_of(opened)
+    raise Ignore
+
+
+@shared_task(name="tasks.pay_invoices", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
+def pay_invoices(self: Any, portal: object = None, payments: object = None, **unknown: object) -> dict[str, object]:
+    """Write up to 1,000 payments of one portal down; each gets its own result under its own `task_id`.
+
+    Returns `{"accepted": n, "joined": n, "rejected": [{"index": i, "error": text}]}`; raises InvalidPayment when the
+    message as a whole is wrong, and then nothing of it was accepted.
+    """
+    if unknown:
+        raise InvalidPayment(f"unknown field {ascii(sorted(unknown))}: known are portal and payments")
+    if not isinstance(payments, list) or len(payments) > LARGEST_BULK:
+        raise InvalidPayment(f"payments must be a list of at most {LARGEST_BULK}; split it into several messages")
+    parsed = [_item(self.request.id, portal, index, item) for index, item in enumerate(payments)]
+    places = [index for index, item in enumerate(parsed) if isinstance(item, NewPayment)]
+    opened = open_payments([item for item in parsed if isinstance(item, NewPayment)])
+    rejected = {index: str(item) for index, item in enumerate(parsed) if isinstance(item, InvalidPayment)}
+    for index, outcome in zip(places, opened, strict=True):
+        if isinstance(outcome, Conflict | UnknownPortal):
+            rejected[index] = str(refusal_of(outcome))
+    return {
+        "accepted": _count(opened, Accepted),
+        "joined": _count(opened, Joined) + _count(opened, AlreadyPaid),
+        "rejected": [{"index": index, "error": rejected[index]} for index in sorted(rejected)],
+    }
+
+
+def _item(message_id: str, portal: object, index: int, item: object) -> NewPayment | InvalidPayment:
+    if not isinstance(item, Mapping):
+        return InvalidPayment("a payment must be an object with the fields of tasks.pay_invoice")
+    if "portal" in item and item["portal"] != portal:
+        return InvalidPayment("the item's portal differs from the message's; send one message per portal")
+    fields = {str(name): value for name, value in item.items() if name != "task_id"}
+    # Without a task_id of its own an item is named by its place, so that a redelivered message finds its payments.
+    handle = item.get("task_id") or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{message_id}/{index}"))
+    try:
+        return parse_payment(handle, {**fields, "portal": portal})
+    except InvalidPayment as error:
+        return error
+
+
+def _count(opened: Sequence[Opened], kind: type) -> int:
+    return sum(isinstance(outcome, kind) for outcome in opened)

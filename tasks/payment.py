@@ -1,0 +1,70 @@
+"""What a request must look like (`contract.md` §1). Everything wrong with it is told at once."""
+
+import re
+from collections.abc import Mapping
+
+from ledger.payment import Handle, NewPayment, PortalKey
+from tasks.errors import InvalidPayment
+
+LARGEST_ID = 2**53 - 1  # the largest whole number that every JSON reader keeps exact
+LONGEST_TEXT = 255
+PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+FIELDS = ("portal", "invoice_id", "pay_system_id", "bx_rest_handler", "idempotency_key")
+
+
+def parse_payment(handle: object, fields: Mapping[str, object]) -> NewPayment:
+    """Check a request's fields and give the payment it asks for.
+
+    Raises InvalidPayment with one sentence per problem.
+    """
+    problems = [f"unknown field {_shown(name)}: known are {', '.join(FIELDS)}" for name in fields if name not in FIELDS]
+    payment = NewPayment(
+        id=Handle(_text("id", handle, problems) or ""),
+        portal=PortalKey(_portal(fields.get("portal"), problems)),
+        invoice_id=_whole_number("invoice_id", fields.get("invoice_id"), problems, required=True) or 0,
+        pay_system_id=_whole_number("pay_system_id", fields.get("pay_system_id"), problems, required=False),
+        bx_rest_handler=_text("bx_rest_handler", fields.get("bx_rest_handler"), problems),
+        idempotency_key=_text("idempotency_key", fields.get("idempotency_key"), problems),
+    )
+    if fields.get("pay_system_id") is None and fields.get("bx_rest_handler") is None:
+        problems.append("pay_system_id or bx_rest_handler is required: name the pay system that pays the invoice")
+    if problems:
+        raise InvalidPayment("; ".join(problems))
+    return payment
+
+
+def _portal(value: object, problems: list[str]) -> str:
+    if isinstance(value, str) and PORTAL.fullmatch(value):
+        return value
+    cause = "is required" if value is None else f"is not a portal key: {_shown(value)}"
+    problems.append(f"portal {cause}; give the key of a configured portal, such as 'acme', never a host")
+    return ""
+
+
+def _whole_number(name: str, value: object, problems: list[str], *, required: bool) -> int | None:
+    if value is None and not required:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(LARGEST_ID)):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_ID:
+        return value
+    cause = "is required" if value is None else f"is {_shown(value)}"
+    problems.append(f"{name} {cause}; it must be a whole number from 1 to {LARGEST_ID}")
+    return None
+
+
+def _text(name: str, value: object, problems: list[str]) -> str | None:
+    if value is None and name != "id":
+        return None
+    if isinstance(value, str) and 1 <= len(value) <= LONGEST_TEXT and value.isprintable():
+        return value
+    problems.append(f"{name} is {_shown(value)}; it must be 1 to {LONGEST_TEXT} printable characters")
+    return None
+
+
+def _shown(value: object) -> str:
+    """A value as a message may show it: short, printable, and of simple types only."""
+    if value is None or isinstance(value, str | int | float):
+        text = ascii(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what fits a line of a log
+    return f"of type {type(value).__name__}"

@@ -1,0 +1,60 @@
+"""The Celery application: `celery -A worker worker`."""
+
+import sys
+from typing import Any, ClassVar
+
+from celery import Celery, bootsteps
+
+from config.celery import celery_configuration, leave_logging_alone
+from config.errors import ConfigurationError
+from config.logging import configure_logging
+from config.settings import WORKER, Settings, load_settings
+from worker.runtime import Runtime
+
+BAD_CONFIGURATION = 78  # the exit code of the contract
+
+
+class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Starts the payments loop with the worker, before it consumes, and stops it after it has stopped consuming."""
+
+    requires: ClassVar = {"celery.worker.components:Pool"}
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend)
+
+    def start(self, worker: Any) -> None:
+        """Called by Celery once, in the main process."""
+        worker.payments.start()
+
+    def stop(self, worker: Any) -> None:
+        """Called by Celery on warm shutdown."""
+        worker.payments.stop()
+
+    terminate = stop
+
+
+def build_app(settings: Settings) -> Celery:
+    """A Celery app whose workers admit and drive payments."""
+    app = Celery("b24pay", include=["tasks.messages"])
+    app.conf.update(celery_configuration(settings))
+    app.b24pay_settings = settings
+    app.steps["worker"].add(PaymentsStep)
+    leave_logging_alone(settings)
+    app.finalize()
+    app.loader.import_default_modules()
+    app.tasks["tasks.pay_invoice"].Strategy = "worker.admission:strategy"
+    return app
+
+
+def _from_environment() -> Celery:
+    try:
+        settings = load_settings(require=WORKER)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(BAD_CONFIGURATION) from None
+    configure_logging(settings)
+    return build_app(settings)
+
+
+app = _from_environment()

@@ -1,0 +1,36 @@
+"""The parts that the main path works with; built in one place (`worker/runtime.py`), handed to every step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bitrix24.client import Client
+from bitrix24.registry import PortalRegistry
+
+from ledger.ledger import Ledger
+from limiter.limiter import Limiter
+from worker.results import Results
+
+# A claimed payment that has not begun to leave after this long goes back to the queue. It bounds how much later than
+# its claim a call can start, so the quiet time, which the ledger counts from the claim, stays short.
+CLAIM_TO_SEND_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """One process' parts. `clock` is monotonic seconds."""
+
+    ledger: Ledger
+    limiter: Limiter
+    client: Client
+    registry: PortalRegistry
+    results: Results
+    clock: Callable[[], float]
+    http_total_s: float
+    lease_s: float
+    quiet_s: float  # from the claim on; see `quiet_after_claim_s`
+
+
+def quiet_after_claim_s(http_total_s: float, portal_cut_s: float) -> float:
+    """How long after its claim a call may still run at the portal: it starts late, uses up our timeout, and goes on
+    without us until the portal cuts it."""
+    return CLAIM_TO_SEND_S + http_total_s + portal_cut_s

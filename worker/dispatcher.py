@@ -1,0 +1,132 @@
+"""Take due lanes as long as there is room, one task each, and keep their leases alive."""
+
+import asyncio
+
+import structlog
+from bitrix24.registry import RegistryError
+from redis.exceptions import RedisError
+
+from ledger.ledger import Lease, LeaseLost
+from worker.deps import Deps
+from worker.driver import drive, hand_over
+from worker.lane import SLICE_S, Lane
+
+log = structlog.get_logger(__name__)
+
+MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
+TAKEN_AT_ONCE = 50
+# A wake-up hint can be lost (it is a mere PUBLISH), so the due-set is looked at this often in any case.
+LONGEST_SLEEP_S = 0.5
+AFTER_OUTAGE_S = 0.5  # Redis did not answer: ask again after this
+RENEWALS = 8  # per lease time: two or three may fail in an outage before anything is lost
+UNUSABLE_WAIT_S = 30.0  # a lane whose credential this process cannot read is left to others for this long
+
+
+class Dispatcher:
+    """Drives lanes until it is stopped."""
+
+    def __init__(self, owner: str, deps: Deps) -> None:
+        self._owner = owner
+        self._deps = deps
+        self._clock = deps.clock
+        self._lanes: dict[str, Lane] = {}
+        self._driving: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Take and drive lanes; returns after `stop` when every lane has been handed back."""
+        heartbeat = asyncio.create_task(self._keep_leases())
+        try:
+            while not self._stopping:
+                await self._turn()
+            while self._driving:
+                await asyncio.wait(self._driving)
+        finally:
+            heartbeat.cancel()
+
+    async def stop(self, patience_s: float) -> None:
+        """Claim nothing more; what is in flight may land for `patience_s`, then it becomes in doubt."""
+        self._stopping = True
+        for lane in self._lanes.values():
+            lane.close()
+        if self._driving:
+            await asyncio.wait(self._driving, timeout=patience_s)
+        for lane in self._lanes.values():
+            lane.abandon()
+
+    async def _turn(self) -> None:
+        """Take what is due, or sleep until something is."""
+        began = self._clock()
+        room = MOST_LANES - len(self._driving)
+        try:
+            leases, next_s = await self._deps.ledger.take(self._owner, min(room, TAKEN_AT_ONCE)) if room else ([], None)
+            for lease in leases:
+                task = asyncio.create_task(self._drive(lease, began))
+                self._driving.add(task)
+                task.add_done_callback(self._driving.discard)
+            if not leases:
+                sleep_s = LONGEST_SLEEP_S if next_s is None else min(max(next_s, 0.001), LONGEST_SLEEP_S)
+                await self._deps.ledger.wait_for_work(sleep_s)
+        except (RedisError, OSError) as error:
+            log.warning("ledger.unavailable", error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
+            await asyncio.sleep(AFTER_OUTAGE_S)
+
+    async def _drive(self, lease: Lease, began: float) -> None:
+        """One lane from lease to release; whatever goes wrong stays in this lane."""
+        with structlog.contextvars.bound_contextvars(lane=lease.portal):
+            try:
+                lane = await self._lane(lease, began)
+                if lane is None:
+                    await self._deps.ledger.release(lease, UNUSABLE_WAIT_S)
+                    return
+                self._lanes[lease.portal] = lane
+                try:
+                    await self._driven(lane)
+                finally:
+                    del self._lanes[lease.portal]
+            except LeaseLost:
+                log.warning("lease.lost", portal=lease.portal)
+            except Exception as error:
+                # The lease runs out by itself, and the next driver recovers what was under way.
+                log.exception("lane.crashed", portal=lease.portal, error=type(error).__name__)
+
+    async def _driven(self, lane: Lane) -> None:
+        try:
+            await drive(lane, self._deps)
+        except (RedisError, OSError) as error:
+            log.warning("ledger.unavailable", portal=lane.key, error=type(error).__name__)
+            await hand_over(lane, self._deps)
+        except Exception:
+            await lane.all_landed()
+            raise
+
+    async def _lane(self, lease: Lease, began: float) -> Lane | None:
+        """The lane with its portal's credential, or None where this process has none for it."""
+        try:
+            portal = await self._deps.registry.get(lease.portal)
+        except RegistryError as error:
+            log.warning("lane.unusable", portal=lease.portal, error=str(error), retry_s=UNUSABLE_WAIT_S)
+            return None
+        return Lane(
+            lease=lease,
+            portal=portal,
+            clock=self._clock,
+            crowded=lambda: len(self._driving) >= MOST_LANES,
+            believed_until=began + self._deps.lease_s,
+            slice_until=self._clock() + SLICE_S,
+            closing=self._stopping,
+        )
+
+    async def _keep_leases(self) -> None:
+        """Renew every lease several times before it can run out."""
+        while True:
+            await asyncio.sleep(self._deps.lease_s / RENEWALS)
+            lanes = list(self._lanes.values())
+            began = self._clock()
+            try:
+                kept = await self._deps.ledger.renew([lane.lease for lane in lanes]) if lanes else []
+            except (RedisError, OSError) as error:
+                log.warning("ledger.unavailable", error=type(error).__name__)
+                continue
+            for lane, alive in zip(lanes, kept, strict=True):
+                lane.renewed(began + self._deps.lease_s) if alive else lane.lose()

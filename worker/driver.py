@@ -1,0 +1,179 @@
+"""The main path: work one portal's lane for a time slice.
+
+    recover -> (doubts -> permit -> claim -> send -> judge -> settle)* -> hand over
+
+After `claim` returns, money may move: the ledger has said SENDING, and a crash from there on leaves the payment to the
+next driver, which reads it back before anything is sent again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+import structlog
+
+from bitrix24.errors import Fate, Meaning, NoAnswer, PortalError
+from bitrix24.facts import Claims, Pay, Reply
+from ledger.payment import Payment
+from ledger.verdict import Decision, Requeue
+from limiter.limiter import Observation, Permit
+from worker.deps import Deps
+from worker.effects import heed
+from worker.lane import LONGEST_WAIT_S, Lane
+from worker.policy import judge, judge_reading, judge_unanswered
+from worker.settling import durably, settle
+
+log = structlog.get_logger(__name__)
+
+MOST_PAYS = 49  # a batch holds 50 commands, and one of them is the read-back
+MOST_READS = 50  # one page of `crm.invoice.list`
+TARGET_S = 15.0  # a batch should take about this long at most: the portal cuts a request at 60 s
+FIRST_PAYS = 5  # at first contact even a slow portal (1.2 s a pay) ends this in a few seconds
+NAP_S = 0.25  # how soon a lane with requests in flight looks for new work
+
+
+async def drive(lane: Lane, deps: Deps) -> None:
+    """Work one portal's lane; return when it has been handed back."""
+    await recover(lane, deps)
+    while lane.goes_on():
+        await look_after_doubts(lane, deps)
+        if not lane.has_room():
+            await lane.nap(NAP_S)
+            continue
+        permit = await deps.limiter.acquire(lane.key, lane.limits)
+        if not permit.granted:
+            if not await wait_for_permit(lane, permit):
+                break
+            continue
+        if not await send_some(lane, permit, deps):
+            if not lane.busy:
+                break
+            await lane.nap(NAP_S)
+    await hand_over(lane, deps)
+
+
+async def recover(lane: Lane, deps: Deps) -> None:
+    """What an earlier driver left in `sending` is in doubt: it may have been sent."""
+    found = await deps.ledger.recover(lane.lease, deps.quiet_s)
+    if found:
+        log.warning("lane.recovered", portal=lane.key, payments=found)
+
+
+async def look_after_doubts(lane: Lane, deps: Deps) -> None:
+    """Read back, beside the payments in flight, what is due; one reading at a time."""
+    if lane.reading:
+        return
+    due = await deps.ledger.doubts(lane.lease, MOST_READS)
+    if not due:
+        return
+    permit = await deps.limiter.acquire(lane.key, lane.limits)
+    if permit.granted:
+        lane.reading = True
+        lane.launch(read_and_settle(lane, due, deps))
+
+
+async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
+    """Rest until a permit may be free; False when the rest is long and better spent in the due-set."""
+    lane.wait_s = permit.wait_s
+    if permit.wait_s > LONGEST_WAIT_S and not lane.busy:
+        return False
+    await lane.nap(min(permit.wait_s, LONGEST_WAIT_S))
+    return True
+
+
+async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
+    """Claim what one request may carry and let it fly; False when nothing waits."""
+    claim_began = deps.clock()
+    claimed = await deps.ledger.claim(lane.lease, batch_size(permit, singly=lane.singly))
+    if not claimed.payments:
+        await deps.limiter.give_back(lane.key, lane.limits)
+        return False
+    # From here on a crash may hide a payment that went through.
+    lane.wait_s = 0.0
+    lane.probing = permit.command_s is None
+    lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps))
+    return claimed.waiting > 0
+
+
+def batch_size(permit: Permit, *, singly: bool) -> int:
+    """How many pays the next request carries: what fits the target time and the execution time that is left."""
+    if singly:
+        return 1
+    if permit.command_s is None:
+        return FIRST_PAYS
+    seconds = TARGET_S if permit.execution_left_s is None else min(TARGET_S, permit.execution_left_s)
+    return max(1, min(MOST_PAYS, int(seconds / max(permit.command_s, 0.001))))
+
+
+async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: float, deps: Deps) -> None:
+    """One attempt for claimed payments: send, judge, settle."""
+    if not lane.may_send(claim_began, deps.http_total_s):
+        await settle(lane, [Decision(payment, Requeue()) for payment in payments], deps)
+        return
+    deps.results.show_started(payments)
+    try:
+        reply = await _answered(deps.client.pay(lane.portal, [_pay(row) for row in payments], singly=lane.singly))
+    except PortalError as error:
+        log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
+        await heed(lane, [error], None, deps)
+        verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
+        decisions = [Decision(payment, verdict) for payment in payments]
+    else:
+        await deps.limiter.observed(lane.key, _observation(reply))
+        await heed(lane, [answer for answer in reply.answers if isinstance(answer, PortalError)], reply, deps)
+        decisions = [
+            Decision(payment, judge(payment, answer, reply.invoices))
+            for payment, answer in zip(payments, reply.answers, strict=True)
+        ]
+    await settle(lane, decisions, deps)
+
+
+async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> None:
+    """Ask the portal which invoices in doubt are paid, and write down what that settles."""
+    try:
+        invoices = await deps.client.read_back(lane.portal, [payment.invoice_id for payment in doubts])
+    except PortalError as error:
+        log.warning("reading.failed", portal=lane.key, payments=len(doubts), code=error.code, error=str(error))
+        await heed(lane, [error], None, deps)
+        decisions = [Decision(payment, judge_reading(payment, error)) for payment in doubts]
+    else:
+        decisions = [Decision(payment, judge_reading(payment, invoices)) for payment in doubts]
+    finally:
+        lane.reading = False
+    await settle(lane, decisions, deps)
+
+
+async def hand_over(lane: Lane, deps: Deps) -> None:
+    """Let everything land, then give the lane back with the moment it wants to be driven next."""
+    await lane.all_landed()
+    await durably(lane, lambda: deps.ledger.release(lane.lease, lane.wait_s))
+
+
+async def _answered(call: Awaitable[Reply]) -> Reply:
+    """Wait for an answer; when the process stops and cannot wait any longer, the call counts as left unanswered."""
+    try:
+        return await call
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()  # there is still something to write down
+        meaning = Meaning(Fate.UNKNOWN)
+        raise NoAnswer("STOPPED", "this worker stopped before the answer came", meaning=meaning, method="pay") from None
+
+
+def _pay(payment: Payment) -> Pay:
+    return Pay(
+        invoice_id=payment.invoice_id,
+        pay_system_id=payment.pay_system_id,
+        bx_rest_handler=payment.bx_rest_handler,
+    )
+
+
+def _observation(reply: Reply) -> Observation:
+    ran = sum(isinstance(answer, Claims) for answer in reply.answers)
+    operating = reply.operating
+    return Observation(
+        commands=ran,
+        took_s=reply.took_s,
+        operating_s=operating.used_s if operating else None,
+        operating_reset_at=operating.reset_at if operating else None,
+    )

@@ -1,0 +1,46 @@
+"""What an error means for the lane: pause it, slow it, or hold it for a person."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import structlog
+
+from bitrix24.errors import Effect, PortalError
+from bitrix24.facts import Reply
+from worker.deps import Deps
+from worker.lane import Lane
+
+log = structlog.get_logger(__name__)
+
+
+async def heed(lane: Lane, errors: Sequence[PortalError], reply: Reply | None, deps: Deps) -> None:
+    """Apply each distinct effect of a request's errors once, before its payments can be claimed again."""
+    first_of = {error.meaning.effect: error for error in reversed(errors)}
+    for effect, error in first_of.items():
+        await _apply(effect, error, reply, lane, deps)
+
+
+async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: Lane, deps: Deps) -> None:
+    match effect:
+        case Effect.GO_ON:
+            return
+        case Effect.RATE:
+            lane.wait_s = await deps.limiter.refused(lane.key, lane.limits)
+            log.info("lane.rate_limited", portal=lane.key, wait_s=lane.wait_s)
+        case Effect.EXECUTION:
+            operating = reply.operating if reply else None
+            reset_at = operating.reset_at if operating else None
+            lane.wait_s = await deps.limiter.execution_spent(lane.key, reset_at)
+            log.info("lane.execution_spent", portal=lane.key, wait_s=lane.wait_s)
+        case Effect.BACKOFF:
+            lane.wait_s = await deps.limiter.backoff(lane.key)
+            log.info("lane.backed_off", portal=lane.key, wait_s=lane.wait_s, code=error.code)
+        case Effect.SINGLY:
+            lane.singly = True
+        case Effect.HOLD | Effect.REFRESH | Effect.MOVED:
+            # Renewing credentials and following a renamed portal need a person for now.
+            await deps.ledger.hold(lane.key, error.code, " ".join(filter(None, (error.text, error.meaning.remedy))))
+            lane.close()
+            log.error("lane.held", portal=lane.key, code=error.code, text=error.text, remedy=error.meaning.remedy)
+        case _:
+            assert_never(effect)

@@ -1,0 +1,109 @@
+"""One portal's lane while this process drives it: the lease as this process believes it, and what is in flight."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitrix24.portal import Portal
+from ledger.ledger import Lease
+from limiter.limiter import Limits
+from worker.deps import CLAIM_TO_SEND_S
+
+SLICE_S = 5.0  # while other lanes wait for room, a lane claims for this long and then goes to the end of the line
+MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
+# Longer waits for a permit are spent in the due-set, where they cost nothing.
+LONGEST_WAIT_S = 2.0
+
+
+@dataclass(slots=True)
+class Lane:
+    """A lane under way. It ends when its work, its slice or its lease does."""
+
+    lease: Lease
+    portal: Portal
+    clock: Callable[[], float]
+    crowded: Callable[[], bool]  # whether other lanes wait for room in this process
+    believed_until: float  # monotonic; computed before the lease was asked for, so never later than the server's
+    slice_until: float
+    wait_s: float = 0.0  # when released, the queue is driven again after this long
+    singly: bool = False  # this portal wants no pays in batches
+    probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
+    reading: bool = False  # one read-back of doubts at a time
+    closing: bool = False  # nothing more is claimed
+    _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
+    _nudge: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def key(self) -> str:
+        """The portal's key."""
+        return self.lease.portal
+
+    @property
+    def limits(self) -> Limits:
+        """What the portal admits, in the limiter's terms."""
+        limits = self.portal.limits
+        return Limits(limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request of this lane is in flight."""
+        return bool(self._in_flight)
+
+    def goes_on(self) -> bool:
+        """Whether the lane may claim more."""
+        if self.closing or self.clock() >= self.believed_until:
+            return False
+        return not self.crowded() or self.clock() < self.slice_until
+
+    def has_room(self) -> bool:
+        """Whether another request may be sent beside those in flight."""
+        return len(self._in_flight) < MOST_IN_FLIGHT and not (self.probing and self._in_flight)
+
+    def may_send(self, claim_began: float, http_total_s: float) -> bool:
+        """Whether a call that starts now is over before the lease is, and began soon enough after its claim."""
+        now = self.clock()
+        return now + http_total_s <= self.believed_until and now - claim_began <= CLAIM_TO_SEND_S
+
+    def launch(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a request fly beside the others."""
+        task = asyncio.create_task(work)
+        self._in_flight.add(task)
+        task.add_done_callback(self._landed)
+
+    async def nap(self, seconds: float) -> None:
+        """Rest until a request lands, the lane closes, or the time is over."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._nudge.wait()
+        except TimeoutError:
+            pass
+        self._nudge.clear()
+
+    async def all_landed(self) -> None:
+        """Wait for everything in flight. A failed request has logged its own failure."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def close(self) -> None:
+        """Claim nothing more; what is in flight lands."""
+        self.closing = True
+        self._nudge.set()
+
+    def renewed(self, until: float) -> None:
+        """The lease holds until then (monotonic)."""
+        self.believed_until = until
+
+    def lose(self) -> None:
+        """Somebody else has the lease: nothing more may be sent."""
+        self.believed_until = float("-inf")
+        self.close()
+
+    def abandon(self) -> None:
+        """Give up waiting for answers: what is in flight becomes in doubt."""
+        for task in self._in_flight:
+            task.cancel()
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._nudge.set()

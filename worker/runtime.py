@@ -1,0 +1,136 @@
+"""One process' event loop and everything that lives on it: the place where the parts are built."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from bitrix24.client import Client
+from bitrix24.registry import PortalRegistry
+
+from config.connections import async_redis_client
+from config.settings import Settings
+from ledger.redis import RedisLedger
+from limiter.redis import RedisLimiter
+from worker.admission import Admission
+from worker.deps import Deps, quiet_after_claim_s
+from worker.dispatcher import Dispatcher
+from worker.results import CeleryMailbox, Mailbox, RedisMailbox, Results
+from worker.sweeper import Sweeper
+
+log = structlog.get_logger(__name__)
+
+# Every request in flight may be settling at once; too small a pool once made leases run out.
+REDIS_CONNECTIONS = 128
+HTTP_CONNECTIONS = 1000  # over all portals; a lane has at most 64 requests in flight
+START_WITHIN_S = 30.0
+# Contract: a process stops within 30 s of SIGTERM. Calls that last longer become in doubt and are read back.
+PATIENCE_S = 22.0
+STOP_WITHIN_S = 28.0
+DAY_S = 86_400
+
+
+class Runtime:
+    """Runs the dispatcher, the admission and the sweeper on a loop in a thread of its own."""
+
+    def __init__(self, settings: Settings, backend: Any) -> None:
+        self._settings = settings
+        self._backend = backend
+        self._thread = threading.Thread(target=self._run, name="payments", daemon=True)
+        self._started = threading.Event()
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: BaseException | None = None
+        self.admission: Admission
+
+    def start(self) -> None:
+        """Return when the loop works; raises what kept it from starting."""
+        self._thread.start()
+        if not self._started.wait(START_WITHIN_S):
+            raise TimeoutError(f"the payments loop did not start within {START_WITHIN_S:.0f} s: does Redis answer?")
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Let what is in flight finish, hand the lanes back, and end the loop."""
+        if self._loop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(STOP_WITHIN_S)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:
+            self._failure = error
+            log.exception("runtime.failed", error=type(error).__name__)
+        finally:
+            self._started.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with self._parts() as (deps, admission):
+            self.admission = admission
+            dispatcher = Dispatcher(_owner(), deps)
+            beside = [
+                asyncio.create_task(admission.run()),
+                asyncio.create_task(Sweeper(deps.ledger, deps.results).run()),
+            ]
+            driving = asyncio.create_task(dispatcher.run())
+            log.info("runtime.started")
+            self._started.set()
+            await self._stop.wait()
+            await dispatcher.stop(PATIENCE_S)
+            await driving
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            log.info("runtime.stopped")
+
+    @asynccontextmanager
+    async def _parts(self) -> AsyncIterator[tuple[Deps, Admission]]:
+        settings = self._settings
+        redis = async_redis_client(settings.redis_url, max_connections=REDIS_CONNECTIONS, decode_responses=False)
+        ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=settings.retention_days * DAY_S)
+        client = Client(
+            http_total_s=settings.http_total_s,
+            allow_insecure=settings.allow_insecure_portals,
+            connections=HTTP_CONNECTIONS,
+        )
+        async with redis, client, self._mailbox() as mailbox:
+            await ledger.check_schema()
+            results = Results(mailbox, ledger)
+            deps = Deps(
+                ledger=ledger,
+                limiter=RedisLimiter(redis),
+                client=client,
+                registry=PortalRegistry(redis, settings.secret_keys),
+                results=results,
+                clock=time.monotonic,
+                http_total_s=settings.http_total_s,
+                lease_s=settings.lease_s,
+                quiet_s=quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s),
+            )
+            yield deps, Admission(ledger, results, asyncio.get_running_loop())
+
+    @asynccontextmanager
+    async def _mailbox(self) -> AsyncIterator[Mailbox]:
+        """Redis backends are written in groups through a connection of our own, others through Celery."""
+        from celery.backends.redis import RedisBackend
+
+        if not isinstance(self._backend, RedisBackend):
+            yield CeleryMailbox(self._backend)
+            return
+        url = self._settings.result_backend_url
+        async with async_redis_client(url, max_connections=REDIS_CONNECTIONS, decode_responses=False) as client:
+            yield RedisMailbox(client, self._backend)
+
+
+def _owner() -> str:
+    """A name for this process' leases: where to look, and unique even when a process id comes again."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"

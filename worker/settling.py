@@ -1,0 +1,63 @@
+"""Write verdicts down durably, then let producers know."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+from redis.exceptions import RedisError
+
+from ledger.ledger import LeaseLost, Settled
+from ledger.verdict import Decision
+from worker.deps import Deps
+from worker.lane import Lane
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while Redis is away
+
+
+async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
+    """Write one request's verdicts in one step and deliver the results of what ended.
+
+    An outage of Redis is waited out as long as the lease is believed; after that the next driver recovers what is
+    still in `sending`, so nothing is lost by leaving.
+    """
+    try:
+        settled = await durably(lane, lambda: deps.ledger.settle(lane.lease, decisions))
+    except LeaseLost:
+        log.warning("lease.lost", portal=lane.key, payments=len(decisions))
+        lane.close()
+        return
+    for row in settled:
+        _tell(row)
+    await deps.results.deliver_settled(settled)
+
+
+async def durably(lane: Lane, step: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a step of the ledger until Redis has taken it, as long as the lease is believed."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await step()
+        except (RedisError, OSError) as error:
+            if lane.clock() + pause_s >= lane.believed_until:
+                raise
+            log.warning("ledger.unavailable", portal=lane.key, error=type(error).__name__, retry_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _tell(row: Settled) -> None:
+    payment = row.payment
+    log.info(
+        "payment.settled",
+        payment=payment.id,
+        portal=payment.portal,
+        invoice=payment.invoice_id,
+        state=payment.state.value,
+        evidence=payment.evidence.value if payment.evidence else None,
+        code=payment.error.code if payment.error else None,
+        attempts=payment.attempts,
+    )
