@@ -22,7 +22,7 @@ LARGEST_BULK = 1000  # payments of one `tasks.pay_invoices` message (`contract.m
 
 
 @shared_task(name="tasks.pay_invoice", bind=True)  # type: ignore[untyped-decorator]  # Celery has no types
-def pay_invoice(self: Any, **fields: object) -> None:  # noqa: ANN401 - Celery's task object is untyped
+def pay_invoice(self: Any, **fields: object) -> None:
     """Write the payment down; its result is stored when the portal's answer is settled, not when this returns.
 
     Raises InvalidPayment (PaymentConflict), which Celery stores as the result.
@@ -41,7 +41,7 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
     message as a whole is wrong, and then nothing of it was accepted.
     """
     if unknown:
-        raise InvalidPayment(f"unknown field {ascii(sorted(unknown))}: known are portal and payments")
+        raise InvalidPayment(f"unknown field {sorted(unknown)!a}: known are portal and payments")
     if not isinstance(payments, list) or len(payments) > LARGEST_BULK:
         raise InvalidPayment(f"payments must be a list of at most {LARGEST_BULK}; split it into several messages")
     parsed = [_item(self.request.id, portal, index, item) for index, item in enumerate(payments)]

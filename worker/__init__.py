@@ -1,5 +1,1 @@
-"""Worker processes: `celery -A worker worker` admits payments and drives the portals' lanes."""
-
-from worker.app import app
-
-__all__ = ["app"]
+"""Worker processes: `celery -A worker worker` (the application is in `worker/celery.py`)."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from bitrix24.client import reading_not_permitted
-
 from bitrix24.errors import Fate, PortalError
 from bitrix24.facts import Answer, Claims, Invoice, Invoices
 from ledger.payment import Evidence, Payment, Refusal

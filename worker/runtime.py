@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from bitrix24.client import Client
 from bitrix24.registry import PortalRegistry
 
+from bitrix24.client import Client
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
