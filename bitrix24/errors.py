@@ -4,10 +4,11 @@ What can go wrong on the way to a portal, and whether the call had left us.
 * PortalError
   - NotSent    refused before the first byte left: DNS, connect, TLS, pool       -> certainly not executed
   - NoAnswer   it left; timeout, reset or an unreadable body came back           -> unknown
-  - Refused    the portal (or the edge before it) answered with an error         -> `classification` says what it means
+  - Refused    the portal (or the edge before it) answered with an error         -> `meaning` says what it means
+    - Moved    the edge names another address for this portal                    -> `endpoint` is the new one
 
-No error of this tree carries a URL, a host, a token or a webhook path, and none is raised `from` an aiohttp error:
-aiohttp puts the URL, and with it the webhook code, into str, repr and traceback.
+No error of this tree carries a webhook code or a token, or shows a URL or a host, and none has an aiohttp error as its
+cause or context: aiohttp puts the URL, and with it the webhook code, into str, repr and traceback.
 """
 
 from dataclasses import dataclass
@@ -67,3 +68,11 @@ class NoAnswer(PortalError):  # noqa: N818 - the tree names facts
 
 class Refused(PortalError):  # noqa: N818 - the tree names facts
     """The portal answered with an error."""
+
+
+class Moved(Refused):
+    """The portal answers under another address; `endpoint` (no secret in it) is what to store and ask from now on."""
+
+    def __init__(self, text: str, *, endpoint: str, meaning: Meaning, method: str, status: int | None = None) -> None:
+        super().__init__("", text, meaning=meaning, method=method, status=status)
+        self.endpoint = endpoint

@@ -1,0 +1,76 @@
+"""A batch request: up to 49 pay commands and one read-back, and how its five PHP arrays are read (`protocol.md` §4)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from bitrix24.facts import Operating, Pay
+from bitrix24.invoices import READ_METHOD, read_command
+from bitrix24.shapes import as_map, as_seconds
+
+PAY_METHOD: Final = "sale.paysystem.pay.invoice"
+BATCH_METHOD: Final = "batch"
+# 50 commands at most, and one of them reads back.
+PAYS_MAX: Final = 49
+# Keys that are no numbers, so that PHP answers with objects and never renumbers.
+READ_KEY: Final = "r"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReply:
+    """The maps of an answered batch, each by command key."""
+
+    results: Mapping[str, object]
+    errors: Mapping[str, object]
+    operating: Operating | None
+
+
+def pay_key(position: int) -> str:
+    """The command key of the pay at this position."""
+    return f"p{position}"
+
+
+def pay_params(pay: Pay) -> dict[str, object]:
+    """The method's own parameters; what was not given is left out, because the portal looks at presence."""
+    given = {"INVOICE_ID": pay.invoice_id, "PAY_SYSTEM_ID": pay.pay_system_id, "BX_REST_HANDLER": pay.bx_rest_handler}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def batch_params(pays: Sequence[Pay]) -> dict[str, object]:
+    """The batch of these pays in order, with a read-back of exactly their invoices behind them."""
+    commands = {pay_key(at): _command(PAY_METHOD, pay_params(pay).items()) for at, pay in enumerate(pays)}
+    distinct = list(dict.fromkeys(pay.invoice_id for pay in pays))
+    # halt 0: each payment stands for itself.
+    return {"halt": 0, "cmd": {**commands, READ_KEY: _command(READ_METHOD, read_command(distinct))}}
+
+
+def read_batch(reply: Mapping[str, object], pays: int) -> BatchReply | None:
+    """The maps of a reply, or None where it has not the shape of an answered batch."""
+    inner = reply.get("result")
+    if not isinstance(inner, dict) or not {"result", "result_error"} & inner.keys():
+        return None
+    times = as_map(inner.get("result_time"))
+    nested = [operating_of(times.get(pay_key(at))) for at in range(pays)]
+    return BatchReply(as_map(inner.get("result")), as_map(inner.get("result_error")), _account(nested, reply))
+
+
+def operating_of(time: object) -> Operating | None:
+    """The account in a `time` object, None where it has none."""
+    fields = as_map(time)
+    used_s = as_seconds(fields.get("operating"))
+    return None if used_s is None else Operating(used_s, as_seconds(fields.get("operating_reset_at")))
+
+
+def _account(nested: Iterable[Operating | None], reply: Mapping[str, object]) -> Operating | None:
+    # Portals differ: some charge the nested method, some the batch and then show zeros inside (`protocol.md` §5).
+    inner = max((each for each in nested if each is not None), key=lambda each: each.used_s, default=None)
+    outer = operating_of(reply.get("time"))
+    if inner is None or (inner.used_s == 0 and outer is not None and outer.used_s > 0):
+        return outer
+    return inner
+
+
+def _command(method: str, pairs: Iterable[tuple[str, object]]) -> str:
+    # The portal reads it with parse_str: everything but unreserved characters is encoded, brackets in names too.
+    return f"{method}?" + "&".join(f"{quote(name, safe='')}={quote(str(value), safe='')}" for name, value in pairs)

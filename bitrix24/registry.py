@@ -1,0 +1,235 @@
+"""
+The configured portals, in Redis: what is public in clear, the credential encrypted.
+
+  b24pay:{0}:portals           hash  key -> JSON {version, addresses, public fields, secret}
+  b24pay:{0}:portal_addresses  hash  "host:…" / "member:…" -> key
+  b24pay:{0}:portal_versions   hash  key -> how often it was stored
+
+The secret is sealed together with the key and the address it belongs to: a record that was edited so that another host
+would get the credential does not decrypt into a portal.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from redis.asyncio import Redis
+
+from bitrix24.portal import Portal, PortalLimits, Webhook
+from bitrix24.secret import Secret
+
+_PORTALS: Final = "b24pay:{0}:portals"
+_ADDRESSES: Final = "b24pay:{0}:portal_addresses"
+_VERSIONS: Final = "b24pay:{0}:portal_versions"
+# How long a portal is believed without asking Redis: a driver sends several batches in that time, and a changed
+# credential or limit is still seen before an operator has looked up.
+_CACHE_S: Final = 2.0
+
+
+class RegistryError(Exception):
+    """A portal could not be stored or read; the message says what to do and shows no secret."""
+
+
+class UnknownPortal(RegistryError):  # noqa: N818 - names what is wrong
+    """There is no portal under this key."""
+
+
+class PortalExists(RegistryError):  # noqa: N818 - names what is wrong
+    """The address is configured under another key, or the key with another address; `other` is the key in the way."""
+
+    def __init__(self, message: str, other: str) -> None:
+        super().__init__(message)
+        self.other = other
+
+
+class SecretKeyMissing(RegistryError):  # noqa: N818 - names what is wrong
+    """B24PAY_SECRET_KEYS has no usable key."""
+
+
+class CannotDecrypt(RegistryError):  # noqa: N818 - names what is wrong
+    """No key of B24PAY_SECRET_KEYS opens the stored credential, or the record was altered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPortal:
+    """What may be shown of a stored portal; made without any key."""
+
+    key: str
+    version: int
+    endpoint: str
+    user_id: int
+    member_id: str | None
+    limits: PortalLimits
+    plan: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    raw: str
+    portal: Portal
+    checked_at: float
+
+
+class PortalRegistry:
+    """Stores portals and hands them to drivers; one per process, because `get` remembers for two seconds."""
+
+    def __init__(
+        self, redis: "Redis", secret_keys: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._redis = redis
+        self._fernet = _fernet(secret_keys)
+        self._clock = clock
+        self._cache: dict[str, _Cached] = {}
+        self._put = redis.register_script(_lua("put_portal"))
+        self._remove = redis.register_script(_lua("remove_portal"))
+
+    async def put(self, portal: Portal, *, moved: bool = False) -> int:
+        """Store or replace a portal in one atomic step and return its version.
+
+        `moved` allows a stored key to change its address (the same portal, renamed). Raises PortalExists,
+        SecretKeyMissing.
+        """
+        record = json.dumps(_record(portal, self._sealed(portal)), separators=(",", ":"))
+        flag = "1" if moved else "0"
+        version, other = cast(
+            "tuple[int, str | bytes]",
+            await self._put(
+                keys=[_PORTALS, _ADDRESSES, _VERSIONS], args=[portal.key, record, flag, *_addresses(portal)]
+            ),
+        )
+        self._cache.pop(portal.key, None)
+        if version == 0:
+            name = _text(other)
+            raise PortalExists(f"this portal is already configured under the key {name}: use it, or remove it", name)
+        if version < 0:
+            text = f"the key {portal.key} belongs to a portal with another address: use another key, or remove it"
+            raise PortalExists(text, portal.key)
+        return version
+
+    async def get(self, key: str) -> Portal:
+        """The portal with its credential, at most two seconds old.
+
+        Raises UnknownPortal, SecretKeyMissing, CannotDecrypt.
+        """
+        cached = self._cache.get(key)
+        if cached is not None and self._clock() - cached.checked_at < _CACHE_S:
+            return cached.portal
+        asked_at = self._clock()
+        raw = await self._raw(key)
+        portal = cached.portal if cached is not None and cached.raw == raw else self._open(key, raw)
+        self._cache[key] = _Cached(raw, portal, asked_at)
+        return portal
+
+    async def list(self) -> "list[StoredPortal]":
+        """Every portal in the order of keys; never decrypts, so it needs no secret key."""
+        stored = await self._redis.hgetall(_PORTALS)
+        return sorted(
+            (_stored(_text(key), json.loads(_text(raw))) for key, raw in stored.items()), key=lambda each: each.key
+        )
+
+    async def show(self, key: str) -> StoredPortal:
+        """What may be shown of one portal; raises UnknownPortal."""
+        return _stored(key, json.loads(await self._raw(key)))
+
+    async def remove(self, key: str) -> bool:
+        """Forget a portal; False where there was none. Its lane is the caller's to look at first."""
+        removed = await self._remove(keys=[_PORTALS, _ADDRESSES], args=[key])
+        self._cache.pop(key, None)
+        return bool(removed)
+
+    async def _raw(self, key: str) -> str:
+        raw = await self._redis.hget(_PORTALS, key)
+        if raw is None:
+            self._cache.pop(key, None)
+            raise UnknownPortal(f"there is no portal {key}: add it with `b24pay portal add {key}`")
+        return _text(raw)
+
+    def _sealed(self, portal: Portal) -> str:
+        if self._fernet is None:
+            raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: a credential is stored encrypted or not at all")
+        code = portal.credential.code.reveal()
+        return self._fernet.encrypt(json.dumps([portal.key, portal.endpoint, code]).encode()).decode()
+
+    def _open(self, key: str, raw: str) -> Portal:
+        if self._fernet is None:
+            raise SecretKeyMissing(f"B24PAY_SECRET_KEYS is not set: the credential of {key} cannot be read")
+        record = json.loads(raw)
+        stored = _stored(key, record)
+        plain = _decrypted(self._fernet, record["secret"])
+        if plain is None:
+            raise CannotDecrypt(
+                f"no key of B24PAY_SECRET_KEYS opens the credential of {key}: bring back the old key, or add the "
+                "portal again"
+            )
+        sealed_key, sealed_endpoint, code = json.loads(plain)
+        if (sealed_key, sealed_endpoint) != (key, stored.endpoint):
+            raise CannotDecrypt(f"the record of {key} was altered outside of b24pay: add the portal again")
+        return Portal(
+            key=key,
+            endpoint=stored.endpoint,
+            credential=Webhook(stored.user_id, Secret(code)),
+            member_id=stored.member_id,
+            limits=stored.limits,
+            plan=stored.plan,
+        )
+
+
+def _fernet(secret_keys: Sequence[str]) -> MultiFernet | None:
+    if not secret_keys:
+        return None
+    try:
+        return MultiFernet([Fernet(key) for key in secret_keys])
+    except ValueError:
+        pass
+    # Outside of the handler: the library's message may repeat the key.
+    raise SecretKeyMissing("B24PAY_SECRET_KEYS has a key that is not 32 bytes in URL-safe base64")
+
+
+def _decrypted(fernet: MultiFernet, token: str) -> bytes | None:
+    try:
+        return fernet.decrypt(token)
+    except InvalidToken:
+        return None
+
+
+def _addresses(portal: Portal) -> "list[str]":
+    member = [f"member:{portal.member_id.lower()}"] if portal.member_id else []
+    return [f"host:{portal.host}", *member]
+
+
+def _record(portal: Portal, sealed: str) -> Mapping[str, object]:
+    limits = portal.limits
+    return {
+        "addresses": _addresses(portal),
+        "endpoint": portal.endpoint,
+        "user_id": portal.credential.user_id,
+        "member_id": portal.member_id,
+        "limits": [limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min],
+        "plan": portal.plan,
+        "secret": sealed,
+    }
+
+
+def _stored(key: str, record: Mapping[str, object]) -> StoredPortal:
+    rate, burst, execution_s = cast("tuple[float, int, float]", record["limits"])
+    return StoredPortal(
+        key=key,
+        version=cast("int", record["version"]),
+        endpoint=cast("str", record["endpoint"]),
+        user_id=cast("int", record["user_id"]),
+        member_id=cast("str | None", record["member_id"]),
+        limits=PortalLimits(requests_per_second=rate, burst=burst, execution_seconds_per_10_min=execution_s),
+        plan=cast("str | None", record["plan"]),
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _lua(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.lua").read_text(encoding="utf-8")

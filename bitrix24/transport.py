@@ -1,0 +1,209 @@
+"""One POST to a portal: what came back, or exactly whether it had left this machine.
+
+aiohttp's errors end here. They are caught, read, and dropped before ours is raised, because they carry the URL and with
+it the webhook code; an error raised inside `except` would keep them as its context.
+
+Whether the request left is known from the body: aiohttp holds the head back and writes it together with the first bytes
+of the body, so nothing has left until our body is asked for its bytes on a connection that is still open.
+"""
+
+import asyncio
+import ssl
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from bitrix24.hosts import PublicResolver
+from bitrix24.portal import Portal
+
+# 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours.
+REPLY_CAP: Final = 4 * 1024 * 1024
+# Time to get a connection, from the pool or by a handshake. Its end is certain ("not sent"), the end of the whole call
+# is a doubt, so no more than a quarter of the call's time goes here.
+_CONNECT_SHARE: Final = 0.25
+_CONNECT_S: Final = 15.0
+# An idle connection is dropped by us before most front ends drop it (nginx: 75 s): one that closes while we write is a
+# doubt that costs a quiet time.
+_KEEP_ALIVE_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A whole reply; `took_s` counts from the first byte sent. `text` is None for a body too large or packed."""
+
+    status: int
+    text: str | None
+    location: str | None
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No whole reply; `left` says whether a byte of the request may have left this machine."""
+
+    left: bool
+    reason: str
+    certificate: bool = False
+
+
+class _Body(aiohttp.BytesPayload):
+    """A JSON body that notes the moment it is handed to an open connection."""
+
+    def __init__(self, value: bytes, clock: Callable[[], float]) -> None:
+        super().__init__(value, content_type="application/json")
+        self._clock = clock
+        self.left_at: float | None = None
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write the head and the body, unless the connection is found closed."""
+        # Two turns of the loop let it see that the portal closed an idle connection before we took it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        transport = writer.transport
+        # A closing connection takes nothing: aiohttp refuses the write, head and body alike.
+        if transport is not None and not transport.is_closing():
+            self.left_at = self._clock()
+        await super().write_with_length(writer, content_length)
+
+
+class Transport:
+    """One shared HTTP session: keep-alive, no redirects, no cookies, no proxy from the environment, one total timeout.
+
+    An async context manager; `open` must run in the loop that will use it.
+    """
+
+    def __init__(
+        self,
+        *,
+        http_total_s: float,
+        allow_insecure: bool,
+        connections: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total_s = http_total_s
+        self._allow_insecure = allow_insecure
+        self._connections = connections
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the session; a second call changes nothing."""
+        if self._session is not None:
+            return
+        resolver = None if self._allow_insecure else PublicResolver()
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, keepalive_timeout=_KEEP_ALIVE_S, resolver=resolver, ttl_dns_cache=30
+        )
+        connect_s = min(_CONNECT_S, self._total_s * _CONNECT_SHARE)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            # Replies are small; not asking for compression keeps their size honest.
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "b24pay"},
+            # The total is ours (`asyncio.timeout` in `post`), so that it also covers reading the body.
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
+        )
+
+    async def close(self) -> None:
+        """Close the session and its connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def post(self, portal: Portal, method: str, body: bytes) -> HttpReply | Lost:
+        """Send one request and read its reply, within the total timeout counted from this call.
+
+        Never raises for what happens on the way, and never sends twice.
+        """
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        payload = _Body(body, self._clock)
+        started = self._clock()
+        try:
+            async with asyncio.timeout(self._total_s):
+                status, text, location = await self._exchange(self._session, portal, method, payload)
+        except Exception as error:  # noqa: BLE001 - whatever breaks in there is lost or not sent, and names the URL
+            return self._lost(error, left=payload.left_at is not None)
+        return HttpReply(status, text, location, self._clock() - (payload.left_at or started))
+
+    def _lost(self, error: Exception, *, left: bool) -> Lost:
+        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+            return Lost(left, f"no reply within {self._total_s:g} s")
+        certificate = isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError)
+        return Lost(left, _reason(error), certificate)
+
+    @staticmethod
+    async def _exchange(
+        session: aiohttp.ClientSession, portal: Portal, method: str, payload: _Body
+    ) -> tuple[int, str | None, str | None]:
+        async with session.post(_address(portal, method), data=payload, allow_redirects=False) as response:
+            text = await _read(response)
+            return response.status, text, response.headers.get("Location")
+
+
+def _address(portal: Portal, method: str) -> URL:
+    webhook = portal.credential
+    return URL(f"{portal.endpoint}{webhook.user_id}/{webhook.code.reveal()}/{method}", encoded=True)
+
+
+async def _read(response: aiohttp.ClientResponse) -> str | None:
+    """The body as text, or None where it is larger than the cap or compressed in a way we do not read."""
+    raw = bytearray()
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) > REPLY_CAP:
+            response.close()
+            return None
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    plain = bytes(raw) if encoding in ("", "identity") else _unpacked(bytes(raw), encoding)
+    return None if plain is None else plain.decode("utf-8-sig", errors="replace")
+
+
+def _unpacked(raw: bytes, encoding: str) -> bytes | None:
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return None
+    # 32 + 15: gzip or zlib by their head; the cap counts what comes out, not what came in.
+    unpacker = zlib.decompressobj(wbits=47)
+    try:
+        plain = unpacker.decompress(raw, REPLY_CAP + 1)
+    except zlib.error:
+        return None
+    return plain if unpacker.eof and len(plain) <= REPLY_CAP else None
+
+
+# In our words: aiohttp's own messages name the URL. The first kind that fits speaks.
+_REASONS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the TLS certificate was not accepted"),
+    ((aiohttp.ClientSSLError, ssl.SSLError), "the TLS handshake failed"),
+    ((aiohttp.ConnectionTimeoutError,), "no connection in time"),
+    ((aiohttp.ClientConnectorDNSError,), "the host name could not be resolved"),
+    ((aiohttp.ClientConnectorError,), "the connection was refused or the host is unreachable"),
+    (
+        (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError),
+        "the connection was closed before the whole reply",
+    ),
+    ((aiohttp.ClientOSError,), "the connection broke"),
+    ((aiohttp.ClientResponseError,), "the reply was not HTTP"),
+)
+
+
+def _reason(error: Exception) -> str:
+    return next((text for kinds, text in _REASONS if isinstance(error, kinds)), "the call broke off")
