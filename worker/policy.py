@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from bitrix24.client import reading_not_permitted
-from bitrix24.errors import Fate, PortalError
+from bitrix24.errors import Effect, Fate, PortalError
 from bitrix24.facts import Answer, Claims, Invoice, Invoices
 from ledger.payment import Evidence, Payment, Refusal
 from ledger.verdict import Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable, Verdict
@@ -23,6 +23,8 @@ NOT_READABLE = Refusal(
 )
 # An invoice that a read-back did not show rarely appears by itself; a person looks at it sooner than this.
 UNREADABLE_RETRY_S = 300.0
+# The lane as a whole is in trouble, and paused or held for it: read again as soon as it goes on.
+AFTER_TROUBLE_S = 5.0
 
 
 def judge(payment: Payment, answer: Answer, invoices: Invoices) -> Verdict:
@@ -56,11 +58,21 @@ def judge_unanswered(error: PortalError, *, quiet_s: float, alone: bool) -> Verd
 def judge_reading(payment: Payment, invoices: Mapping[int, Invoice] | PortalError) -> Verdict:
     """The verdict on a payment in doubt, from a read-back of its own."""
     if isinstance(invoices, PortalError):
-        return Unreadable(Refusal(invoices.code or "NOT_READABLE", invoices.text), UNREADABLE_RETRY_S)
+        return _not_read(payment, invoices)
     invoice = invoices.get(payment.invoice_id)
     if invoice is None:
         return Unreadable(NOT_READABLE, UNREADABLE_RETRY_S)
     return _proven(invoice) if invoice.paid else Unpaid()
+
+
+def _not_read(payment: Payment, error: PortalError) -> Verdict:
+    refusal = Refusal(error.code or NOT_READABLE.code, error.text)
+    if error.meaning.effect is not Effect.GO_ON:
+        return Unreadable(refusal, AFTER_TROUBLE_S)
+    claimed = payment.error is not None and payment.error.code == ACCEPTED_NOT_PAID.code
+    if claimed and reading_not_permitted(error):
+        return Paid(Evidence.RESPONSE)
+    return Unreadable(refusal, UNREADABLE_RETRY_S)
 
 
 def _claimed(payment: Payment, invoices: Invoices) -> Verdict:

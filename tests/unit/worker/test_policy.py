@@ -2,12 +2,12 @@
 
 import pytest
 
-from bitrix24.errors import Fate, Meaning, Refused
+from bitrix24.errors import Effect, Fate, Meaning, Refused
 from bitrix24.facts import Claims, Invoices
-from ledger.payment import Evidence, Refusal
+from ledger.payment import Evidence, Refusal, State
 from ledger.verdict import Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable, Verdict
 from tests.unit.worker.builders import NOW, a_payment, an_error, an_invoice
-from worker.policy import ACCEPTED_NOT_PAID, judge, judge_reading, judge_unanswered
+from worker.policy import ACCEPTED_NOT_PAID, AFTER_TROUBLE_S, judge, judge_reading, judge_unanswered
 
 PAID = {2: an_invoice(2, paid=True)}
 UNPAID = {2: an_invoice(2, paid=False)}
@@ -80,3 +80,15 @@ def test_a_reading_of_its_own_proves_or_says_unpaid() -> None:
 def test_what_cannot_be_read_stays_in_doubt(invoices: Invoices) -> None:
     """A guess is never made."""
     assert isinstance(judge_reading(a_payment(), invoices), Unreadable)
+
+
+def test_a_reading_that_met_a_paused_lane_is_repeated_soon() -> None:
+    """The trouble is the portal's, not the invoice's."""
+    error = an_error(Fate.UNKNOWN, Effect.BACKOFF)
+    assert judge_reading(a_payment(), error) == Unreadable(REFUSAL, AFTER_TROUBLE_S)
+
+
+def test_a_claim_that_may_not_be_read_counts_as_claimed() -> None:
+    """A payment sent alone has no read-back beside it; where reading is not permitted the portal's word is all."""
+    doubt = a_payment(state=State.IN_DOUBT, error=ACCEPTED_NOT_PAID)
+    assert judge_reading(doubt, NOT_PERMITTED) == Paid(Evidence.RESPONSE)
