@@ -1,0 +1,54 @@
+"""`python -m emulator`: a portal farm as a process of its own."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+from emulator.server import ready_line, running_emulator
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; settings that are wrong end it with status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        asyncio.run(_serve(options))
+    except (ValueError, OSError) as error:
+        print(f"emulator: {error}", file=sys.stderr)  # noqa: T201 -- a command's complaint
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m emulator", description="A farm of Bitrix24 portals.")
+    parser.add_argument("--listen", action="append", default=[], metavar="HOST:PORT", help="plain HTTP; repeatable")
+    parser.add_argument("--tls", action="append", default=[], metavar="HOST:PORT", help="https, self-signed")
+    parser.add_argument("--any-loopback", type=int, metavar="PORT", help="every 127.x.y.z:PORT is a portal")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="JSON: template, portals, faults, seed")
+    parser.add_argument("--ready-file", type=Path, metavar="PATH", help="also write the ready line here")
+    return parser
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    config = json.loads(options.config.read_text()) if options.config else None
+    chosen = options.listen or ([] if options.any_loopback is not None else ["127.0.0.1:8024"])
+    async with running_emulator(
+        config, addresses=chosen, any_loopback=options.any_loopback, tls=options.tls
+    ) as running:
+        line = ready_line(running)
+        print(line, flush=True)  # noqa: T201 -- the parent process waits for this line
+        if options.ready_file:
+            partial = options.ready_file.with_suffix(".partial")
+            partial.write_text(line + "\n")
+            partial.replace(options.ready_file)  # appears whole or not at all
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

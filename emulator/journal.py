@@ -1,0 +1,123 @@
+"""What happened on the farm: a bounded journal of requests and changes, and exact counters."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+JOURNAL_SIZE = 20_000
+
+
+@dataclass(slots=True)
+class RequestEntry:
+    """One request; `status` stays None while it is being worked on."""
+
+    seq: int
+    t: float
+    portal: str
+    ip: str
+    method: str
+    user: int | None = None
+    # Each command as (key, method, invoice or payment id as sent); a single call has the key "".
+    commands: tuple[tuple[str, str, str], ...] = ()
+    status: int | None = None
+    code: str = ""
+    executed: int = 0
+    duration_s: float = 0.0
+    depth: int = 1
+    client_gone: bool = False
+    fault: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class ChangeEntry:
+    """One change of state: who, what, and whether a call or a person did it."""
+
+    seq: int
+    t: float
+    portal: str
+    what: str
+    record: int | None = None
+    user: int | None = None
+    request: int | None = None
+    detail: str = ""
+
+
+Entry = RequestEntry | ChangeEntry
+
+
+@dataclass(slots=True)
+class Counters:
+    """Exact numbers, however small the journal is."""
+
+    requests: int = 0
+    rate_limited: int = 0  # 503 QUERY_LIMIT_EXCEEDED
+    operating_blocked: int = 0  # 429, or OPERATION_TIME_LIMIT of a command
+    batches: int = 0
+    commands: int = 0  # commands of batches that were executed
+    executed: int = 0  # method bodies run, singly or in a batch
+    redirected: int = 0
+    client_gone: int = 0
+    faults: int = 0
+    max_depth: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+
+    def note(self, entry: RequestEntry) -> None:
+        """Count a finished request."""
+        self.max_depth = max(self.max_depth, entry.depth)
+        self.client_gone += entry.client_gone
+        self.statuses[entry.status or 0] += 1
+        if entry.code:
+            self.codes[entry.code] += 1
+
+
+class Journal:
+    """The last entries in order; the sequence number never restarts."""
+
+    def __init__(self, size: int = JOURNAL_SIZE) -> None:
+        self._requests: deque[RequestEntry] = deque(maxlen=size)
+        self._changes: deque[ChangeEntry] = deque(maxlen=size)
+        self.last_seq = 0
+
+    def next_seq(self) -> int:
+        """A number for the next entry, shared by requests and changes."""
+        self.last_seq += 1
+        return self.last_seq
+
+    def open(self, entry: RequestEntry) -> None:
+        """Remember a request that has just come in; the entry is filled in place."""
+        self._requests.append(entry)
+
+    def change(
+        self,
+        t: float,
+        portal: str,
+        what: str,
+        *,
+        record: int | None = None,
+        user: int | None = None,
+        request: int | None = None,
+        detail: str = "",
+    ) -> None:
+        """Remember a change of state."""
+        self._changes.append(ChangeEntry(self.next_seq(), t, portal, what, record, user, request, detail))
+
+    def requests(self, *, since: int = 0, portal: str | None = None) -> Iterator[RequestEntry]:
+        """Requests after a sequence number, oldest first."""
+        return (e for e in self._requests if e.seq > since and portal in (None, e.portal))
+
+    def changes(self, *, since: int = 0, portal: str | None = None) -> Iterator[ChangeEntry]:
+        """Changes after a sequence number, oldest first."""
+        return (e for e in self._changes if e.seq > since and portal in (None, e.portal))
+
+    def clear(self) -> None:
+        """Forget the entries; numbers go on."""
+        self._requests.clear()
+        self._changes.clear()
+
+
+def entry_json(entry: Entry) -> dict[str, object]:
+    """An entry as JSON, `kind` telling the two sorts apart."""
+    kind = "request" if isinstance(entry, RequestEntry) else "change"
+    return {"kind": kind, **asdict(entry)}
