@@ -38,10 +38,11 @@ class AlreadyPaid:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Refused: an open payment of this invoice, or this idempotency key, has other content. Nothing was written."""
+    """Refused: an open payment of this invoice, this idempotency key, or this handle has other content. Nothing was
+    written."""
 
     payment_id: PaymentId  # the payment in the way
-    reason: str  # "invoice" or "key"
+    reason: str  # "invoice", "key" or "handle"
 
 
 @dataclass(frozen=True, slots=True)

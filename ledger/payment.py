@@ -26,7 +26,7 @@ class State(StrEnum):
 ARROWS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         # A queued payment that must be read first (new key on an invoice known as paid) may end without a send.
-        State.QUEUED: frozenset({State.SENDING, State.CANCELLED, State.PAID}),
+        State.QUEUED: frozenset({State.SENDING, State.CANCELLED, State.PAID, State.FAILED}),
         State.SENDING: frozenset({State.PAID, State.FAILED, State.QUEUED, State.IN_DOUBT}),
         State.IN_DOUBT: frozenset({State.PAID, State.FAILED, State.QUEUED}),
         State.PAID: frozenset(),
@@ -88,3 +88,4 @@ class Payment:
     claim: str  # "<fence>.<number>" of the latest claim, "" before the first
     quiet_until: datetime | None  # before this moment an "unpaid" read-back does not count
     last_read_error: Refusal | None = None  # why the latest read-back gave no answer
+    read_at: datetime | None = None  # set by `doubts`: a read-back asked for after this moment says how it stood then

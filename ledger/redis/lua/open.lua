@@ -1,0 +1,106 @@
+--[[
+  Write requests to pay down, in order, and make their lanes due. Each request sees those before it.
+
+  KEYS[1]  prefix of all the ledger's keys
+  ARGV     six per request: handle, portal, invoice, pay system or '', handler code or '', idempotency key or ''
+  Returns  one answer per request:
+           {'A', row}          accepted: a payment of its own
+           {'J', row}          joined: the same request is known
+           {'D', row}          duplicate: the invoice is known as paid
+           {'C', id, reason}   conflict with that payment: 'handle', 'key' or 'invoice'; nothing was written
+           {'U'}               no such lane; nothing was written
+]]
+local due = {}
+
+local function same_content(record, ask)
+  return record.l == ask.portal and record.i == ask.invoice
+    and (record.y or '') == ask.system and (record.b or '') == ask.handler
+end
+
+-- Another name of a known payment; it lives as long as the record, and its result is owed if there is one already.
+local function register(id, record, kind, name, value)
+  local set, key = P .. 'j:' .. id, P .. kind .. ':' .. name
+  redis.call('SET', key, value)
+  redis.call('SADD', set, kind .. name)
+  redis.call('HSET', P .. 'p:' .. id, 'j', 1)
+  local left = redis.call('PTTL', P .. 'p:' .. id)
+  if left >= 0 then
+    redis.call('PEXPIRE', key, math.max(left, 1))
+    redis.call('PEXPIRE', set, math.max(left, 1))
+    if kind == 'h' then redis.call('ZADD', OUTBOX, NOW, name) end
+  end
+end
+
+local function join(id, record, ask)
+  register(id, record, 'h', ask.handle, 'j' .. id)
+  return {'J', row(id)}
+end
+
+local function write(ask, paid_before)
+  local record = {'l', ask.portal, 'i', ask.invoice, 's', 'q', 'e', NOW}
+  local function add(field, value)
+    record[#record + 1] = field
+    record[#record + 1] = value
+  end
+  if ask.system ~= '' then add('y', ask.system) end
+  if ask.handler ~= '' then add('b', ask.handler) end
+  if ask.key ~= '' then
+    add('k', ask.key)
+    redis.call('SET', P .. 'k:' .. ask.key, ask.handle)
+  end
+  if paid_before then add('r', paid_before) end
+  redis.call('HSET', P .. 'p:' .. ask.handle, unpack(record))
+  local bucket, field = slot(ask.portal, ask.invoice)
+  redis.call('HSET', bucket, field, ask.handle)
+  if redis.call('HINCRBY', bucket, 'o', 1) == 1 then redis.call('PERSIST', bucket) end
+  count(ask.portal, 'q', 1)
+  if paid_before then
+    count(ask.portal, 'r', 1)
+    redis.call('ZADD', P .. 'd:' .. ask.portal, NOW, ask.handle)
+  else
+    redis.call('RPUSH', P .. 'q:' .. ask.portal, ask.handle)
+  end
+  due[ask.portal] = true
+  return {'A', row(ask.handle)}
+end
+
+-- A handle or key that is known already decides alone; nil when neither is.
+local function known(ask)
+  local id, record, late = resolve(ask.handle)
+  if id and late and record.l == ask.portal and record.i == ask.invoice then return {'D', row(id, true)} end
+  if id and same_content(record, ask) then return {'J', row(id)} end
+  if id then return {'C', id, 'handle'} end
+  if ask.key == '' then return nil end
+  id = redis.call('GET', P .. 'k:' .. ask.key)
+  record = id and read(id)
+  if not record then return nil end
+  if not same_content(record, ask) then return {'C', id, 'key'} end
+  return join(id, record, ask)
+end
+
+local function decide(ask)
+  local answer = known(ask)
+  if answer then return answer end
+  if not is_lane(ask.portal) then return {'U'} end
+  local id = redis.call('HGET', slot(ask.portal, ask.invoice))
+  local record = id and read(id)
+  if not record or record.s == 'f' or record.s == 'c' then return write(ask, nil) end
+  if record.s == 'p' then
+    if ask.key ~= '' then return write(ask, id) end
+    register(id, record, 'h', ask.handle, 'd' .. id)
+    return {'D', row(id, true)}
+  end
+  if not same_content(record, ask) then return {'C', id, 'invoice'} end
+  if ask.key ~= '' then register(id, record, 'k', ask.key, id) end
+  return join(id, record, ask)
+end
+
+local answers = {}
+for n = 1, #ARGV, 6 do
+  answers[#answers + 1] = decide({
+    handle = ARGV[n], portal = ARGV[n + 1], invoice = ARGV[n + 2],
+    system = ARGV[n + 3], handler = ARGV[n + 4], key = ARGV[n + 5],
+  })
+end
+for portal in pairs(due) do wake(portal) end
+return answers

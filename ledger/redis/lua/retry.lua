@@ -1,0 +1,40 @@
+--[[
+  Queue a failed payment again, with all its attempts, unless another payment of the invoice is open or paid.
+
+  KEYS[1]  prefix of all the ledger's keys
+  ARGV[1]  payment id or handle
+  Returns  the row afterwards, {} when unknown
+]]
+local id, record, late = resolve(ARGV[1])
+if not id then return {} end
+
+local function in_the_way(bucket, field)
+  local latest = redis.call('HGET', bucket, field)
+  if not latest or latest == id then return false end
+  local state = redis.call('HGET', P .. 'p:' .. latest, 's')
+  return state and state ~= 'f' and state ~= 'c'
+end
+
+local function queue_again(bucket, field)
+  redis.call('ZREM', P .. 'failed:' .. record.l, id)
+  redis.call('PERSIST', P .. 'p:' .. id)
+  local keys, handles = names(id, record)
+  for _, key in ipairs(keys) do redis.call('PERSIST', key) end
+  for _, handle in ipairs(handles) do redis.call('ZREM', OUTBOX, handle) end
+  redis.call('HDEL', P .. 'p:' .. id, 'f', 'g', 'm', 'u', 'w', 'z', 'a', 'x')
+  redis.call('HSET', bucket, field, id)
+  redis.call('HINCRBY', bucket, 'o', 1)
+  redis.call('PERSIST', bucket)
+  move(id, record, 'q')
+  if record.r then
+    count(record.l, 'r', 1)
+    redis.call('ZADD', P .. 'd:' .. record.l, NOW, id)
+  else
+    redis.call('RPUSH', P .. 'q:' .. record.l, id)
+  end
+  wake(record.l)
+end
+
+local bucket, field = slot(record.l, record.i)
+if record.s == 'f' and is_lane(record.l) and not in_the_way(bucket, field) then queue_again(bucket, field) end
+return row(id, late)

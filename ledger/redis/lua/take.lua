@@ -1,0 +1,49 @@
+--[[
+  Lease due lanes, longest overdue first. The due-set then holds the end of the lease, so a lane whose driver died
+  becomes due by itself.
+
+  KEYS[1]  prefix of all the ledger's keys
+  ARGV[1]  owner
+  ARGV[2]  how many lanes at most
+  ARGV[3]  lease, ms
+  ARGV[4]  name of this request: repeating it gives the same lanes again instead of further ones
+  Returns  {ms until the next lane is due or -1, portal, fence, portal, fence, ...}
+]]
+local owner, lease_ms = ARGV[1], tonumber(ARGV[3])
+local memo = P .. 't:' .. owner
+
+local function next_due()
+  local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+  if not first[2] then return -1 end
+  return math.max(0, tonumber(first[2]) - NOW)
+end
+
+local function lease(portal)
+  local fence = redis.call('INCR', P .. 'fence')
+  redis.call('HSET', P .. 'l:' .. portal, 'owner', owner, 'fence', fence, 'until', NOW + lease_ms, 'claim', 0)
+  redis.call('HDEL', P .. 'l:' .. portal, 'pause')
+  redis.call('ZADD', DUE, NOW + lease_ms, portal)
+  return tostring(fence)
+end
+
+local taken = {0}
+local before = redis.call('HMGET', memo, 'request', 'lanes')
+if before[1] == ARGV[4] then
+  for portal, fence in string.gmatch(before[2], '(%S+) (%S+)') do
+    if drives(portal, owner, fence) then
+      taken[#taken + 1] = portal
+      taken[#taken + 1] = fence
+    end
+  end
+else
+  for _, portal in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', NOW, 'LIMIT', 0, ARGV[2])) do
+    taken[#taken + 1] = portal
+    taken[#taken + 1] = lease(portal)
+  end
+  if #taken > 1 then
+    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(taken, ' ', 2))
+    redis.call('PEXPIRE', memo, lease_ms)
+  end
+end
+taken[1] = next_due()
+return taken

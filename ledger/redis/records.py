@@ -1,0 +1,180 @@
+"""How payments, lanes and verdicts look on the wire to and from the scripts (fields: lua/prelude.lua)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from ledger.ledger import Held, LaneView
+from ledger.payment import Evidence, Handle, Payment, PaymentId, PortalKey, Refusal, State
+from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable
+
+# What a script answers, once it is text: nested lists of strings and integers.
+Reply = str | int | None | list["Reply"]
+Argument = str | int
+
+STATE_LETTERS: Mapping[State, str] = {
+    State.QUEUED: "q",
+    State.SENDING: "s",
+    State.IN_DOUBT: "d",
+    State.PAID: "p",
+    State.FAILED: "f",
+    State.CANCELLED: "c",
+}
+_STATES = {letter: state for state, letter in STATE_LETTERS.items()}
+_EVIDENCE_LETTERS: Mapping[Evidence, str] = {Evidence.READ_BACK: "b", Evidence.RESPONSE: "r"}
+_EVIDENCES = {letter: evidence for evidence, letter in _EVIDENCE_LETTERS.items()}
+
+# The portal writes an answer's text, so nobody else bounds it.
+TEXT_LIMIT = 500
+CODE_LIMIT = 100
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+class BadReply(Exception):  # noqa: N818 - a fact about the server's answer
+    """A script answered in a shape that its header does not promise."""
+
+
+def items(reply: Reply) -> list[Reply]:
+    """The list that a script promised."""
+    if not isinstance(reply, list):
+        raise BadReply(f"a list was expected, not {type(reply).__name__}")
+    return reply
+
+
+def number(reply: Reply) -> int:
+    """The integer that a script promised."""
+    if not isinstance(reply, (str, int)):
+        raise BadReply(f"an integer was expected, not {type(reply).__name__}")
+    return int(reply)
+
+
+def text(reply: Reply) -> str:
+    """The string that a script promised."""
+    if not isinstance(reply, (str, int)):
+        raise BadReply(f"a string was expected, not {type(reply).__name__}")
+    return str(reply)
+
+
+def fields(reply: Reply) -> dict[str, str]:
+    """A hash as a script returns it: field, value, field, value, ..."""
+    flat = items(reply)
+    return {text(flat[n]): text(flat[n + 1]) for n in range(0, len(flat), 2)}
+
+
+def ms(seconds: float) -> int:
+    """Seconds as the scripts count them."""
+    return round(seconds * 1000)
+
+
+def ms_of(instant: datetime) -> int:
+    """An instant as the scripts write it."""
+    return (instant - _EPOCH) // _MS
+
+
+def instant(written: str | int) -> datetime:
+    """The instant that a script wrote, in UTC."""
+    return _EPOCH + int(float(written)) * _MS
+
+
+def _instant_of(record: Mapping[str, str], field: str) -> datetime | None:
+    written = record.get(field)
+    return None if written is None else instant(written)
+
+
+def _refusal_of(record: Mapping[str, str], code: str, description: str) -> Refusal | None:
+    return Refusal(record[code], record.get(description, "")) if code in record else None
+
+
+def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
+    """A row {id, duplicate, fields} as a payment; None for the empty row of an unknown one."""
+    row = items(reply)
+    if not row:
+        return None
+    record = fields(row[2])
+    return Payment(
+        id=PaymentId(text(row[0])),
+        portal=PortalKey(record["l"]),
+        invoice_id=int(record["i"]),
+        pay_system_id=int(record["y"]) if "y" in record else None,
+        bx_rest_handler=record.get("b"),
+        idempotency_key=record.get("k"),
+        state=_STATES[record["s"]],
+        attempts=int(record.get("a", 0)),
+        deaths=int(record.get("x", 0)),
+        enqueued_at=instant(record["e"]),
+        sent_at=_instant_of(record, "t"),
+        finished_at=_instant_of(record, "f"),
+        paid_at=_instant_of(record, "p"),
+        evidence=_EVIDENCES[record["v"]] if "v" in record else None,
+        error=_refusal_of(record, "g", "m"),
+        duplicate=number(row[1]) == 1 or "d" in record,
+        claim=record.get("c", ""),
+        quiet_until=_instant_of(record, "u"),
+        last_read_error=_refusal_of(record, "w", "z"),
+        read_at=read_at,
+    )
+
+
+def known_payment(reply: Reply, read_at: datetime | None = None) -> Payment:
+    """A row that cannot be empty."""
+    found = payment(reply, read_at)
+    if found is None:
+        raise BadReply("a payment was expected, not an empty row")
+    return found
+
+
+def payments(replies: Sequence[Reply], read_at: datetime | None = None) -> list[Payment]:
+    """Rows that cannot be empty."""
+    return [known_payment(reply, read_at) for reply in replies]
+
+
+def handles(reply: Reply) -> tuple[Handle, ...]:
+    """Names under which a result is waited for."""
+    return tuple(Handle(text(handle)) for handle in items(reply))
+
+
+def lane_view(reply: Reply, now: datetime) -> LaneView:
+    """A lane {portal, due at, fields} as an operator sees it."""
+    portal, due, hashed = items(reply)
+    lane = fields(hashed)
+    held = None
+    if "held" in lane:
+        held = Held(lane["held"], lane["held_text"], instant(lane["held_at"]))
+    leased = "owner" in lane and instant(lane["until"]) > now
+    return LaneView(
+        portal=PortalKey(text(portal)),
+        counts={state: int(lane.get(letter, 0)) for state, letter in STATE_LETTERS.items()},
+        held=held,
+        due_at=None if held or not due else instant(text(due)),
+        owner=lane["owner"] if leased else None,
+    )
+
+
+def _refusal(error: Refusal | None) -> tuple[str, str]:
+    return (error.code[:CODE_LIMIT], error.text[:TEXT_LIMIT]) if error else ("", "")
+
+
+def decision(made: Decision) -> tuple[Argument, ...]:
+    """A decision as the settle step takes it: id, claim, state, verdict and three parts of the verdict."""
+    paid = made.payment
+    return (paid.id, paid.claim, STATE_LETTERS[paid.state], *_verdict(made))
+
+
+def _verdict(made: Decision) -> tuple[Argument, Argument, Argument, Argument]:
+    match made.verdict:
+        case Paid(evidence, paid_at):
+            return "P", _EVIDENCE_LETTERS[evidence], ms_of(paid_at) if paid_at else "", ""
+        case Failed(error):
+            return "F", *_refusal(error), ""
+        case Requeue(spent):
+            return "R", int(spent), "", ""
+        case InDoubt(quiet_s, if_unpaid):
+            return "D", ms(quiet_s), *_refusal(if_unpaid)
+        case Unpaid():
+            return "U", ms_of(made.payment.read_at) if made.payment.read_at else "", "", ""
+        case Unreadable(error, retry_s):
+            return "N", *_refusal(error), ms(retry_s)
+        case _ as never:
+            assert_never(never)

@@ -1,0 +1,60 @@
+"""The ledger's Lua scripts, and the map of the keys they own. One file is one atomic step.
+
+All keys begin with `PREFIX`, whose hash tag keeps them on one server of a cluster:
+
+    schema              string  version of this map
+    fence               string  the latest fence number, of all lanes
+    lanes               set     portals
+    due                 zset    portal -> when its lane wants to be driven next (ms); the end of the lease while leased
+    out                 zset    handle -> when its result became final (ms), until it is delivered
+    wake                channel portal that became due
+    l:<portal>          hash    owner, fence, until, claim, seq, pause, held, held_text, held_at; counts per state
+                                (q s d p f c) and r, how many of the queued ones must be read first
+    q:<portal>          list    payments to send, oldest first; may hold ids that were cancelled since
+    s:<portal>          zset    payments in sending -> order of their claim
+    d:<portal>          zset    payments to read back -> when (ms)
+    paid:<portal>       list    newest first
+    cancelled:<portal>  list    newest first
+    failed:<portal>     zset    -> when (ms)
+    p:<id>              hash    a payment's record (fields: lua/prelude.lua); expires after it is finished
+    j:<id>              set     its other names: h<handle>, k<idempotency key>; only where there are some
+    h:<handle>          string  j<id> joined, d<id> came after the payment was paid
+    k:<key>             string  payment of an idempotency key
+    i:<portal>:<n/64>   hash    n%64 -> latest payment of invoice n; o: how many payments of the bucket are open
+    t:<owner>           hash    request, lanes: the latest take of an owner, so that it can be repeated
+
+Retention is expiry by the server: `p:`, its names and its bucket go by themselves, and an index or list entry whose
+record is gone counts as absent. A breaking change of a key or a field gets a new schema version and new step files,
+because old workers run beside new ones during a deploy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+
+PREFIX = "b24pay:{0}:"
+SCHEMA = 1
+
+_FOLDER = Path(__file__).parent / "lua"
+_PRELUDE = "prelude"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua text and the name the server knows it by."""
+
+    text: str
+    sha: str
+
+    @classmethod
+    def of(cls, text: str) -> "Script":
+        """Name a text as the server does."""
+        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def load_scripts() -> Mapping[str, Script]:
+    """Read every step's script, each with the prelude in front, by the name of its file."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.lua"))}
+    prelude = texts.pop(_PRELUDE)
+    return {name: Script.of(prelude + text) for name, text in texts.items()}

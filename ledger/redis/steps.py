@@ -1,0 +1,240 @@
+"""The ledger's steps as values: which script, with which arguments, and what its answer means.
+
+A step is built and read without a connection, so the synchronous and the asynchronous ledger share them all.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ledger.ledger import (
+    Accepted,
+    AlreadyPaid,
+    Claimed,
+    Conflict,
+    Joined,
+    LaneView,
+    Lease,
+    LeaseLost,
+    Opened,
+    Settled,
+    Undelivered,
+    UnknownPortal,
+)
+from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
+from ledger.redis import records
+from ledger.redis.records import Argument, Reply
+from ledger.redis.scripts import SCHEMA
+from ledger.verdict import Decision
+
+T = TypeVar("T")
+
+# How many requests one `open` step writes down: a step keeps the server from everybody else for some milliseconds.
+OPEN_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[T]):
+    """One atomic step, ready to be run."""
+
+    script: str
+    arguments: Sequence[Argument]
+    decode: Callable[[Reply], T]
+
+
+def _flag(reply: Reply) -> bool:
+    return records.number(reply) == 1
+
+
+def _rows(reply: Reply) -> list[Payment]:
+    return records.payments(records.items(reply))
+
+
+def _under_lease(lease: Lease, reply: Reply) -> list[Reply]:
+    first, *rest = records.items(reply)
+    if records.number(first) == 0:
+        raise LeaseLost(f"{lease.owner} does not drive the lane {lease.portal} under fence {lease.fence} any more.")
+    return rest
+
+
+def _names(lease: Lease) -> tuple[Argument, ...]:
+    return lease.portal, lease.owner, lease.fence
+
+
+def check_schema() -> Step[int]:
+    """Which schema version the ledger has."""
+    return Step("check_schema", (SCHEMA,), records.number)
+
+
+def open_payments(requests: Sequence[NewPayment]) -> Step[list[Opened]]:
+    """Write requests down."""
+    arguments: list[Argument] = []
+    for ask in requests:
+        arguments += (ask.id, ask.portal, ask.invoice_id)
+        arguments.append("" if ask.pay_system_id is None else ask.pay_system_id)
+        arguments += (ask.bx_rest_handler or "", ask.idempotency_key or "")
+
+    def decode(reply: Reply) -> list[Opened]:
+        answers = records.items(reply)
+        return [_opened(ask, records.items(answer)) for ask, answer in zip(requests, answers, strict=True)]
+
+    return Step("open", arguments, decode)
+
+
+def _opened(ask: NewPayment, answer: list[Reply]) -> Opened:
+    match answer:
+        case ["A", row]:
+            return Accepted(records.known_payment(row))
+        case ["J", row]:
+            return Joined(records.known_payment(row))
+        case ["D", row]:
+            return AlreadyPaid(records.known_payment(row))
+        case ["C", str(id), str(reason)]:
+            return Conflict(PaymentId(id), reason)
+        case ["U"]:
+            return UnknownPortal(ask.portal)
+        case _:
+            raise records.BadReply(f"open answered {answer[:1]}")
+
+
+def find(handles: Sequence[str]) -> Step[list[Payment | None]]:
+    """Read payments by id or handle."""
+    return Step("find", tuple(handles), lambda reply: [records.payment(row) for row in records.items(reply)])
+
+
+def find_invoice(portal: str, invoice_id: int) -> Step[Payment | None]:
+    """Read the latest payment of an invoice."""
+    return Step("find_invoice", (portal, invoice_id), records.payment)
+
+
+def page(portal: str, state: State, offset: int, limit: int) -> Step[list[Payment]]:
+    """List a lane's payments in one state."""
+    return Step("page", (portal, records.STATE_LETTERS[state], offset, limit), _rows)
+
+
+def cancel(payment_id: str, retention_ms: int) -> Step[Payment | None]:
+    """Withdraw a queued payment."""
+    return Step("cancel", (payment_id, retention_ms), records.payment)
+
+
+def retry(payment_id: str) -> Step[Payment | None]:
+    """Queue a failed payment again."""
+    return Step("retry", (payment_id,), records.payment)
+
+
+def add_lane(portal: str) -> Step[bool]:
+    """Make a portal known."""
+    return Step("add_lane", (portal,), _flag)
+
+
+def remove_lane(portal: str, retention_ms: int) -> Step[bool]:
+    """Forget an empty lane; false when it is not empty."""
+    return Step("remove_lane", (portal, retention_ms), _flag)
+
+
+def look(portals: Sequence[str]) -> Step[list[LaneView]]:
+    """Look at lanes; no portals means all."""
+
+    def decode(reply: Reply) -> list[LaneView]:
+        now, *lanes = records.items(reply)
+        clock = records.instant(records.number(now))
+        return sorted((records.lane_view(lane, clock) for lane in lanes), key=lambda view: view.portal)
+
+    return Step("look", tuple(portals), decode)
+
+
+def hold(portal: str, code: str, text: str) -> Step[bool]:
+    """Stop a lane."""
+    return Step("hold", (portal, code[: records.CODE_LIMIT], text[: records.TEXT_LIMIT]), _flag)
+
+
+def resume(portal: str) -> Step[bool]:
+    """Let a held lane go on."""
+    return Step("resume", (portal,), _flag)
+
+
+def take(owner: str, limit: int, lease_ms: int, request: str) -> Step[tuple[list[Lease], float | None]]:
+    """Lease due lanes."""
+
+    def decode(reply: Reply) -> tuple[list[Lease], float | None]:
+        wait, *taken = records.items(reply)
+        leases = [
+            Lease(PortalKey(records.text(portal)), owner, records.number(fence))
+            for portal, fence in zip(taken[::2], taken[1::2], strict=True)
+        ]
+        wait_ms = records.number(wait)
+        return leases, None if wait_ms < 0 else wait_ms / 1000
+
+    return Step("take", (owner, limit, lease_ms, request), decode)
+
+
+def renew(leases: Sequence[Lease], lease_ms: int) -> Step[list[bool]]:
+    """Prolong leases."""
+    arguments: list[Argument] = [lease_ms]
+    for lease in leases:
+        arguments += _names(lease)
+    return Step("renew", arguments, lambda reply: [_flag(kept) for kept in records.items(reply)])
+
+
+def recover(lease: Lease, quiet_ms: int) -> Step[int]:
+    """Put what an earlier driver left in sending in doubt."""
+
+    def decode(reply: Reply) -> int:
+        found = records.number(reply)
+        _under_lease(lease, [int(found >= 0)])
+        return found
+
+    return Step("recover", (*_names(lease), quiet_ms), decode)
+
+
+def claim(lease: Lease, number: int, limit: int) -> Step[Claimed]:
+    """Move the oldest payments from queued to sending."""
+
+    def decode(reply: Reply) -> Claimed:
+        waiting, *rows = _under_lease(lease, reply)
+        return Claimed(tuple(records.payments(rows)), records.number(waiting))
+
+    return Step("claim", (*_names(lease), number, limit), decode)
+
+
+def doubts(lease: Lease, limit: int) -> Step[list[Payment]]:
+    """Payments whose read-back is due; they carry the moment from which the read-back counts."""
+
+    def decode(reply: Reply) -> list[Payment]:
+        now, *rows = _under_lease(lease, reply)
+        return records.payments(rows, read_at=records.instant(records.number(now)))
+
+    return Step("doubts", (*_names(lease), limit), decode)
+
+
+def settle(lease: Lease, decisions: Sequence[Decision], retention_ms: int, max_attempts: int) -> Step[list[Settled]]:
+    """Write verdicts down."""
+    arguments: list[Argument] = [*_names(lease), retention_ms, max_attempts]
+    for made in decisions:
+        arguments += records.decision(made)
+
+    def decode(reply: Reply) -> list[Settled]:
+        pairs = (records.items(pair) for pair in _under_lease(lease, reply))
+        return [Settled(records.known_payment(row), records.handles(names)) for row, names in pairs]
+
+    return Step("settle", arguments, decode)
+
+
+def release(lease: Lease, wait_ms: int) -> Step[bool]:
+    """Hand a lane back; false when it was lost."""
+    return Step("release", (*_names(lease), wait_ms), _flag)
+
+
+def undelivered(limit: int, older_than_ms: int) -> Step[list[Undelivered]]:
+    """Final results that are still owed."""
+
+    def decode(reply: Reply) -> list[Undelivered]:
+        pairs = (records.items(pair) for pair in records.items(reply))
+        return [Undelivered(Handle(records.text(handle)), records.known_payment(row)) for handle, row in pairs]
+
+    return Step("undelivered", (limit, older_than_ms), decode)
+
+
+def delivered(handles: Sequence[str]) -> Step[int]:
+    """Confirm results."""
+    return Step("delivered", tuple(handles), records.number)

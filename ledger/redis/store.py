@@ -1,0 +1,167 @@
+"""The ledger on a Redis server, for asynchronous processes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
+from uuid import uuid4
+
+from ledger.ledger import Claimed, LaneNotEmpty, LaneView, Lease, Opened, Settled, Undelivered
+from ledger.payment import Handle, NewPayment, Payment, State
+from ledger.redis import steps
+from ledger.redis.records import ms
+from ledger.redis.replies import as_reply
+from ledger.redis.schema import require_schema
+from ledger.redis.scripts import PREFIX, Script, load_scripts
+from ledger.redis.steps import OPEN_CHUNK, Step
+from ledger.redis.wake import WakeUp
+from ledger.verdict import Decision
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+T = TypeVar("T")
+
+
+def _request_name() -> str:
+    return uuid4().hex
+
+
+class RedisLedger:
+    """The durable record of payments and lanes; every method is one atomic step on the server, timed by its clock."""
+
+    def __init__(
+        self,
+        client: "Redis",
+        *,
+        lease_s: float,
+        retention_s: float,
+        max_attempts: int,
+        scripts: Mapping[str, Script] | None = None,
+        request_name: Callable[[], str] = _request_name,
+    ) -> None:
+        self._client = client
+        self._lease_ms = ms(lease_s)
+        self._retention_ms = ms(retention_s)
+        self._max_attempts = max_attempts
+        self._scripts = scripts or load_scripts()
+        self._request_name = request_name
+        self._wake_up = WakeUp(client)
+
+    async def _run(self, step: Step[T]) -> T:
+        from redis.exceptions import NoScriptError
+
+        script = self._scripts[step.script]
+        try:
+            reply = await cast("Awaitable[object]", self._client.evalsha(script.sha, 1, PREFIX, *step.arguments))
+        except NoScriptError:  # a new server, or somebody emptied its script cache
+            reply = await cast("Awaitable[object]", self._client.eval(script.text, 1, PREFIX, *step.arguments))
+        return step.decode(as_reply(reply))
+
+    async def check_schema(self) -> None:
+        """Raise UnknownSchema when the ledger was written by another version of this program."""
+        require_schema(await self._run(steps.check_schema()))
+
+    async def open(self, requests: Sequence[NewPayment]) -> list[Opened]:
+        """Write requests down in order and make their lanes due; one answer per request, each decided atomically."""
+        answers: list[Opened] = []
+        for first in range(0, len(requests), OPEN_CHUNK):
+            opened = await self._run(steps.open_payments(requests[first : first + OPEN_CHUNK]))
+            answers += opened
+        return answers
+
+    async def find(self, handles: Sequence[str]) -> list[Payment | None]:
+        """Read payments by id or by any handle that joined them."""
+        return await self._run(steps.find(handles)) if handles else []
+
+    async def find_invoice(self, portal: str, invoice_id: int) -> Payment | None:
+        """Read the latest payment of an invoice."""
+        return await self._run(steps.find_invoice(portal, invoice_id))
+
+    async def payments(self, portal: str, state: State, offset: int, limit: int) -> list[Payment]:
+        """List a lane's payments in one state: open ones oldest first, finished ones newest first."""
+        return await self._run(steps.page(portal, state, offset, limit))
+
+    async def cancel(self, payment_id: str) -> Payment | None:
+        """Withdraw a queued payment; the row afterwards, None when unknown."""
+        return await self._run(steps.cancel(payment_id, self._retention_ms))
+
+    async def retry(self, payment_id: str) -> Payment | None:
+        """Queue a failed payment again with all its attempts; the row afterwards, None when unknown."""
+        return await self._run(steps.retry(payment_id))
+
+    async def add_lane(self, portal: str) -> None:
+        """Make a portal known; repeating it changes nothing."""
+        await self._run(steps.add_lane(portal))
+
+    async def remove_lane(self, portal: str) -> None:
+        """Forget an empty lane; finished payments stay readable. Raises LaneNotEmpty."""
+        if not await self._run(steps.remove_lane(portal, self._retention_ms)):
+            raise LaneNotEmpty(f"The lane {portal} has open payments. Next step: let them end, or cancel them.")
+
+    async def lanes(self, portals: Sequence[str] | None = None) -> list[LaneView]:
+        """Look at the named lanes, or all of them, in order of their keys."""
+        if portals is not None and not portals:
+            return []
+        return await self._run(steps.look(portals or ()))
+
+    async def hold(self, portal: str, code: str, text: str) -> bool:
+        """Stop a lane until it is resumed; False when there is no such lane. The first reason is kept."""
+        return await self._run(steps.hold(portal, code, text))
+
+    async def resume(self, portal: str) -> bool:
+        """Let a held lane go on; False when it was not held."""
+        return await self._run(steps.resume(portal))
+
+    async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
+        """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
+        return await self._run(steps.take(owner, limit, self._lease_ms, self._request_name()))
+
+    async def renew(self, leases: Sequence[Lease]) -> list[bool]:
+        """Prolong leases by the lease time from now; False where the lease was lost."""
+        return await self._run(steps.renew(leases, self._lease_ms)) if leases else []
+
+    async def recover(self, lease: Lease, quiet_s: float) -> int:
+        """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
+        return await self._run(steps.recover(lease, ms(quiet_s)))
+
+    async def claim(self, lease: Lease, limit: int) -> Claimed:
+        """Move the oldest payments from queued to sending. Raises LeaseLost."""
+        lease.claims += 1
+        number = lease.claims
+        try:
+            return await self._run(steps.claim(lease, number, limit))
+        except BaseException:
+            # Nobody knows whether the step was done. Asking again under the same number finds out, unless a later
+            # claim has been made; then the next driver's `recover` does.
+            if lease.claims == number:
+                lease.claims -= 1
+            raise
+
+    async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
+        """Payments of this lane whose read-back is due now. Raises LeaseLost."""
+        return await self._run(steps.doubts(lease, limit))
+
+    async def settle(self, lease: Lease, decisions: Sequence[Decision]) -> list[Settled]:
+        """Write verdicts down in one step. Raises LeaseLost."""
+        return await self._run(steps.settle(lease, decisions, self._retention_ms, self._max_attempts))
+
+    async def release(self, lease: Lease, wait_s: float) -> None:
+        """Hand the lane back; nothing happens when the lease is lost."""
+        await self._run(steps.release(lease, ms(wait_s)))
+
+    async def undelivered(self, limit: int, older_than_s: float) -> list[Undelivered]:
+        """Final results that were not confirmed as delivered, oldest first."""
+        return await self._run(steps.undelivered(limit, ms(older_than_s)))
+
+    async def delivered(self, handles: Sequence[Handle]) -> None:
+        """Confirm that results reached the result backend."""
+        if handles:
+            await self._run(steps.delivered(handles))
+
+    async def wait_for_work(self, timeout_s: float) -> None:
+        """Return when a lane became due (a hint, may be early or missed) or after the timeout."""
+        await self._wake_up.wait(timeout_s)
+
+    async def close(self) -> None:
+        """Give back the connection that waits for hints; the client stays open."""
+        await asyncio.shield(self._wake_up.close())
