@@ -1,0 +1,41 @@
+# The project's commands. `make demo` and `make test` set up what they need first.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+CODE := config tasks worker bitrix24 ledger limiter cli emulator tests
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## Make .venv with everything; seconds when nothing changed
+	@.ci/environment dev
+
+demo: ## Watch payments travel from a CSV file to a portal and back
+	@.ci/environment demo
+	@$(BIN)/b24pay demo
+
+test: setup lint ## Prove that everything works: lint, types, all tests
+	@$(BIN)/python -m pytest -n 2
+
+check: setup lint ## The quick part of `test`: lint, types, unit tests
+	@$(BIN)/python -m pytest -n 2 tests/unit
+
+.PHONY: lint
+lint: setup
+	@$(BIN)/ruff check -q $(CODE)
+	@$(BIN)/ruff format -q --check $(CODE)
+	@$(BIN)/mypy --no-error-summary
+
+format: setup ## Format the code and mend what the linter can
+	@$(BIN)/ruff format -q $(CODE)
+	@$(BIN)/ruff check -q --fix $(CODE)
+
+# One version of a package in all files: the smaller sets take what the whole set agreed on.
+COMPILE := compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command "make lock"
+lock: ## Pin all requirements anew, with hashes (needs uv; UPGRADE=-U takes newer versions)
+	@uv pip $(COMPILE) $(UPGRADE) -o requirements-dev.txt pyproject.toml --group dev
+	@uv pip $(COMPILE) $(UPGRADE) -o requirements.txt -c requirements-dev.txt pyproject.toml
+	@uv pip $(COMPILE) $(UPGRADE) -o requirements-demo.txt -c requirements-dev.txt --group demo
+	@uv pip $(COMPILE) $(UPGRADE) -o requirements-build.txt -c requirements-dev.txt --group build
