@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from redis.asyncio import Redis
@@ -28,6 +28,13 @@ _VERSIONS: Final = "b24pay:{0}:portal_versions"
 # How long a portal is believed without asking Redis: a driver sends several batches in that time, and a changed
 # credential or limit is still seen before an operator has looked up.
 _CACHE_S: Final = 2.0
+
+
+class HiddenText(Protocol):
+    """A setting that hides its text until it is asked for."""
+
+    def get_secret_value(self) -> str:
+        """The text itself."""
 
 
 class RegistryError(Exception):
@@ -48,6 +55,10 @@ class PortalExists(RegistryError):  # noqa: N818 - names what is wrong
 
 class SecretKeyMissing(RegistryError):  # noqa: N818 - names what is wrong
     """B24PAY_SECRET_KEYS has no usable key."""
+
+
+class BrokenRecord(RegistryError):  # noqa: N818 - names what is wrong
+    """A stored record cannot be read; somebody else wrote it, or a newer version did."""
 
 
 class CannotDecrypt(RegistryError):  # noqa: N818 - names what is wrong
@@ -78,7 +89,7 @@ class PortalRegistry:
     """Stores portals and hands them to drivers; one per process, because `get` remembers for two seconds."""
 
     def __init__(
-        self, redis: "Redis", secret_keys: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+        self, redis: Redis, secret_keys: Sequence[str | HiddenText], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._redis = redis
         self._fernet = _fernet(secret_keys)
@@ -127,13 +138,11 @@ class PortalRegistry:
     async def list(self) -> "list[StoredPortal]":
         """Every portal in the order of keys; never decrypts, so it needs no secret key."""
         stored = await self._redis.hgetall(_PORTALS)
-        return sorted(
-            (_stored(_text(key), json.loads(_text(raw))) for key, raw in stored.items()), key=lambda each: each.key
-        )
+        return sorted((_stored(_text(key), _text(raw)) for key, raw in stored.items()), key=lambda each: each.key)
 
     async def show(self, key: str) -> StoredPortal:
         """What may be shown of one portal; raises UnknownPortal."""
-        return _stored(key, json.loads(await self._raw(key)))
+        return _stored(key, await self._raw(key))
 
     async def remove(self, key: str) -> bool:
         """Forget a portal; False where there was none. Its lane is the caller's to look at first."""
@@ -157,9 +166,8 @@ class PortalRegistry:
     def _open(self, key: str, raw: str) -> Portal:
         if self._fernet is None:
             raise SecretKeyMissing(f"B24PAY_SECRET_KEYS is not set: the credential of {key} cannot be read")
-        record = json.loads(raw)
-        stored = _stored(key, record)
-        plain = _decrypted(self._fernet, record["secret"])
+        stored = _stored(key, raw)
+        plain = _decrypted(self._fernet, str(json.loads(raw).get("secret", "")))
         if plain is None:
             raise CannotDecrypt(
                 f"no key of B24PAY_SECRET_KEYS opens the credential of {key}: bring back the old key, or add the "
@@ -178,11 +186,11 @@ class PortalRegistry:
         )
 
 
-def _fernet(secret_keys: Sequence[str]) -> MultiFernet | None:
+def _fernet(secret_keys: Sequence[str | HiddenText]) -> MultiFernet | None:
     if not secret_keys:
         return None
     try:
-        return MultiFernet([Fernet(key) for key in secret_keys])
+        return MultiFernet([Fernet(key if isinstance(key, str) else key.get_secret_value()) for key in secret_keys])
     except ValueError:
         pass
     # Outside of the handler: the library's message may repeat the key.
@@ -214,17 +222,22 @@ def _record(portal: Portal, sealed: str) -> Mapping[str, object]:
     }
 
 
-def _stored(key: str, record: Mapping[str, object]) -> StoredPortal:
-    rate, burst, execution_s = cast("tuple[float, int, float]", record["limits"])
-    return StoredPortal(
-        key=key,
-        version=cast("int", record["version"]),
-        endpoint=cast("str", record["endpoint"]),
-        user_id=cast("int", record["user_id"]),
-        member_id=cast("str | None", record["member_id"]),
-        limits=PortalLimits(requests_per_second=rate, burst=burst, execution_seconds_per_10_min=execution_s),
-        plan=cast("str | None", record["plan"]),
-    )
+def _stored(key: str, raw: str) -> StoredPortal:
+    stored = _readable(key, raw)
+    if stored is None:
+        raise BrokenRecord(f"the record of {key} cannot be read: remove the portal and add it again")
+    return stored
+
+
+def _readable(key: str, raw: str) -> StoredPortal | None:
+    try:
+        record = json.loads(raw)
+        rate, burst, execution_s = record["limits"]
+        limits = PortalLimits(requests_per_second=rate, burst=burst, execution_seconds_per_10_min=execution_s)
+        public = {name: record[name] for name in ("version", "endpoint", "user_id", "member_id", "plan")}
+        return StoredPortal(key=key, limits=limits, **public)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _text(value: str | bytes) -> str:
