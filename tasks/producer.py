@@ -153,7 +153,4 @@ def _ledger(pid: int) -> "ProducerLedger":
     from config.settings import load_settings
     from ledger.redis import ProducerLedger
 
-    settings = load_settings()
-    return ProducerLedger(
-        redis_client(settings.redis_url, decode_responses=False), retention_s=settings.retention_days * 86_400
-    )
+    return ProducerLedger(redis_client(load_settings().redis_url, decode_responses=False))

@@ -47,6 +47,8 @@ def refusal_of(opened: Conflict | UnknownPortal) -> InvalidPayment:
                 f"this idempotency_key belongs to payment {payment_id} with other content; "
                 f"use a new key for a new payment"
             )
+        case Conflict(payment_id, "handle"):
+            return PaymentConflict(f"the id {payment_id} is taken by a payment with other content; use a new id")
         case Conflict(payment_id):
             return PaymentConflict(
                 f"the invoice has the open payment {payment_id} with another pay system or handler; "

@@ -3,6 +3,8 @@
 import sys
 from typing import Any, ClassVar
 
+import celery.apps.worker
+import structlog
 from celery import Celery, bootsteps
 
 from config.celery import celery_configuration, leave_logging_alone
@@ -14,6 +16,9 @@ from worker.runtime import Runtime
 BAD_CONFIGURATION = 78  # the exit code of the contract
 
 
+log = structlog.get_logger(__name__)
+
+
 class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """Starts the payments loop with the worker, before it consumes, and stops it after it has stopped consuming."""
 
@@ -21,6 +26,7 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        worker.quiet = True  # no banner: every line of a process is JSON
         worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend)
 
     def start(self, worker: Any) -> None:
@@ -45,6 +51,14 @@ def build_app(settings: Settings) -> Celery:
     app.loader.import_default_modules()
     app.tasks["tasks.pay_invoice"].Strategy = "worker.admission:strategy"
     return app
+
+
+def _say_in_the_log(message: str, _stream: object = None) -> None:
+    log.info("worker.says", message=message)
+
+
+# What Celery prints past every logger ("worker: Warm shutdown") becomes a line like all others.
+celery.apps.worker.safe_say = _say_in_the_log
 
 
 def _from_environment() -> Celery:

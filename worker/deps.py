@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bitrix24.registry import PortalRegistry
-
 from bitrix24.client import Client
+from bitrix24.registry import PortalRegistry
 from ledger.ledger import Ledger
 from limiter.limiter import Limiter
 from worker.results import Results

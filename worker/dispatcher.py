@@ -3,9 +3,9 @@
 import asyncio
 
 import structlog
-from bitrix24.registry import RegistryError
 from redis.exceptions import RedisError
 
+from bitrix24.registry import RegistryError
 from ledger.ledger import Lease, LeaseLost
 from worker.deps import Deps
 from worker.driver import drive, hand_over

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from bitrix24.registry import PortalRegistry
 
 from bitrix24.client import Client
+from bitrix24.registry import PortalRegistry
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
@@ -34,6 +34,8 @@ START_WITHIN_S = 30.0
 PATIENCE_S = 22.0
 STOP_WITHIN_S = 28.0
 DAY_S = 86_400
+# A portal that left five calls of one invoice unanswered, each read back as unpaid, needs a person.
+MOST_ATTEMPTS = 5
 
 
 class Runtime:
@@ -74,8 +76,8 @@ class Runtime:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with self._parts() as (deps, admission):
-            self.admission = admission
+        async with open_parts(self._settings, self._backend) as deps:
+            self.admission = admission = Admission(deps.ledger, deps.results, self._loop)
             dispatcher = Dispatcher(_owner(), deps)
             beside = [
                 asyncio.create_task(admission.run()),
@@ -92,45 +94,50 @@ class Runtime:
             await asyncio.gather(*beside, return_exceptions=True)
             log.info("runtime.stopped")
 
-    @asynccontextmanager
-    async def _parts(self) -> AsyncIterator[tuple[Deps, Admission]]:
-        settings = self._settings
-        redis = async_redis_client(settings.redis_url, max_connections=REDIS_CONNECTIONS, decode_responses=False)
-        ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=settings.retention_days * DAY_S)
-        client = Client(
-            http_total_s=settings.http_total_s,
-            allow_insecure=settings.allow_insecure_portals,
-            connections=HTTP_CONNECTIONS,
-        )
-        async with redis, client, self._mailbox() as mailbox:
-            await ledger.check_schema()
-            results = Results(mailbox, ledger)
-            deps = Deps(
-                ledger=ledger,
-                limiter=RedisLimiter(redis),
-                client=client,
-                registry=PortalRegistry(redis, settings.secret_keys),
-                results=results,
-                clock=time.monotonic,
-                http_total_s=settings.http_total_s,
-                lease_s=settings.lease_s,
-                quiet_s=quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s),
-            )
-            yield deps, Admission(ledger, results, asyncio.get_running_loop())
-
-    @asynccontextmanager
-    async def _mailbox(self) -> AsyncIterator[Mailbox]:
-        """Redis backends are written in groups through a connection of our own, others through Celery."""
-        from celery.backends.redis import RedisBackend
-
-        if not isinstance(self._backend, RedisBackend):
-            yield CeleryMailbox(self._backend)
-            return
-        url = self._settings.result_backend_url
-        async with async_redis_client(url, max_connections=REDIS_CONNECTIONS, decode_responses=False) as client:
-            yield RedisMailbox(client, self._backend)
-
 
 def _owner() -> str:
     """A name for this process' leases: where to look, and unique even when a process id comes again."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
+    """Connect everything that a process works with; closed in the opposite order."""
+    redis = async_redis_client(settings.redis_url, max_connections=REDIS_CONNECTIONS, decode_responses=False)
+    ledger = RedisLedger(
+        redis,
+        lease_s=settings.lease_s,
+        retention_s=settings.retention_days * DAY_S,
+        max_attempts=MOST_ATTEMPTS,
+    )
+    client = Client(
+        http_total_s=settings.http_total_s,
+        allow_insecure=settings.allow_insecure_portals,
+        connections=HTTP_CONNECTIONS,
+    )
+    async with redis, client, _open_mailbox(settings, backend) as mailbox:
+        await ledger.check_schema()
+        yield Deps(
+            ledger=ledger,
+            limiter=RedisLimiter(redis),
+            client=client,
+            registry=PortalRegistry(redis, settings.secret_keys),
+            results=Results(mailbox, ledger),
+            clock=time.monotonic,
+            http_total_s=settings.http_total_s,
+            lease_s=settings.lease_s,
+            quiet_s=quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s),
+        )
+
+
+@asynccontextmanager
+async def _open_mailbox(settings: Settings, backend: Any) -> AsyncIterator[Mailbox]:
+    """Redis backends are written in groups through a connection of our own, others through Celery."""
+    from celery.backends.redis import RedisBackend
+
+    if not isinstance(backend, RedisBackend):
+        yield CeleryMailbox(backend)
+        return
+    url = settings.result_backend_url
+    async with async_redis_client(url, max_connections=REDIS_CONNECTIONS, decode_responses=False) as client:
+        yield RedisMailbox(client, backend)
