@@ -57,12 +57,21 @@ class NewPayment:
     idempotency_key: str | None = None
 
 
+# The portal writes the text of its answers, so nobody else bounds what the ledger keeps of it.
+CODE_LIMIT = 100
+TEXT_LIMIT = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a payment failed, or would fail if a read-back finds it unpaid: the portal's code or ours, and its text."""
 
     code: str
     text: str
+
+    def bounded(self) -> "Refusal":
+        """What the ledger keeps of it."""
+        return Refusal(self.code[:CODE_LIMIT], self.text[:TEXT_LIMIT])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,10 +24,6 @@ _STATES = {letter: state for state, letter in STATE_LETTERS.items()}
 _EVIDENCE_LETTERS: Mapping[Evidence, str] = {Evidence.READ_BACK: "b", Evidence.RESPONSE: "r"}
 _EVIDENCES = {letter: evidence for evidence, letter in _EVIDENCE_LETTERS.items()}
 
-# The portal writes an answer's text, so nobody else bounds it.
-TEXT_LIMIT = 500
-CODE_LIMIT = 100
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -153,7 +149,10 @@ def lane_view(reply: Reply, now: datetime) -> LaneView:
 
 
 def _refusal(error: Refusal | None) -> tuple[str, str]:
-    return (error.code[:CODE_LIMIT], error.text[:TEXT_LIMIT]) if error else ("", "")
+    if error is None:
+        return "", ""
+    kept = error.bounded()
+    return kept.code, kept.text
 
 
 def decision(made: Decision) -> tuple[Argument, ...]:

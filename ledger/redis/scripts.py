@@ -15,7 +15,7 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
     d:<portal>          zset    payments to read back -> when (ms)
     paid:<portal>       list    newest first
     cancelled:<portal>  list    newest first
-    failed:<portal>     zset    -> when (ms)
+    failed:<portal>     zset    -> order of their failing (a set, because a retry takes one out of the middle)
     p:<id>              hash    a payment's record (fields: lua/prelude.lua); expires after it is finished
     j:<id>              set     its other names: h<handle>, k<idempotency key>; only where there are some
     h:<handle>          string  j<id> joined, d<id> came after the payment was paid

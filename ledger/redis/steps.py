@@ -21,7 +21,7 @@ from ledger.ledger import (
     Undelivered,
     UnknownPortal,
 )
-from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
+from ledger.payment import CODE_LIMIT, TEXT_LIMIT, Handle, NewPayment, Payment, PaymentId, PortalKey, State
 from ledger.redis import records
 from ledger.redis.records import Argument, Reply
 from ledger.redis.scripts import SCHEMA
@@ -145,7 +145,7 @@ def look(portals: Sequence[str]) -> Step[list[LaneView]]:
 
 def hold(portal: str, code: str, text: str) -> Step[bool]:
     """Stop a lane."""
-    return Step("hold", (portal, code[: records.CODE_LIMIT], text[: records.TEXT_LIMIT]), _flag)
+    return Step("hold", (portal, code[:CODE_LIMIT], text[:TEXT_LIMIT]), _flag)
 
 
 def resume(portal: str) -> Step[bool]:

@@ -182,7 +182,7 @@ local function finish(id, record, to, retention_ms)
   elseif to == 'c' then
     redis.call('LPUSH', P .. 'cancelled:' .. portal, id)
   else
-    redis.call('ZADD', P .. 'failed:' .. portal, NOW, id)
+    redis.call('ZADD', P .. 'failed:' .. portal, redis.call('HINCRBY', P .. 'l:' .. portal, 'seq', 1), id)
   end
 end
 

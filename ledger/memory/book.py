@@ -1,0 +1,197 @@
+"""What the memory ledger holds, and the few moves that several of its steps share (the twin of lua/prelude.lua)."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from ledger.ledger import Held, Lease, LeaseLost
+from ledger.payment import ARROWS, OPEN, Handle, NewPayment, Payment, PaymentId, State
+
+# An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
+FIRST_READ = timedelta(seconds=2)
+OVER = frozenset({State.FAILED, State.CANCELLED})
+
+
+@dataclass(slots=True)
+class Lane:
+    """One lane's order of things; the payments themselves stand in the book's rows."""
+
+    portal: str
+    known: bool = True
+    owner: str | None = None
+    fence: int = 0
+    claims: int = 0
+    until: datetime | None = None
+    pause: datetime | None = None
+    held: Held | None = None
+    due: datetime | None = None
+    queue: list[PaymentId] = field(default_factory=list)
+    sending: list[PaymentId] = field(default_factory=list)  # in the order of their claims
+    doubts: dict[PaymentId, datetime] = field(default_factory=dict)  # when to read
+    finished: list[PaymentId] = field(default_factory=list)  # oldest first
+
+    def lift(self, payment_id: PaymentId) -> None:
+        """Take an open payment out of whatever it waits in."""
+        for order in (self.queue, self.sending):
+            if payment_id in order:
+                order.remove(payment_id)
+        self.doubts.pop(payment_id, None)
+
+
+class Book:
+    """All payments, lanes and names of one ledger, and its clock."""
+
+    def __init__(self, clock: Callable[[], datetime], retention: timedelta) -> None:
+        self._clock = clock
+        self._retention = retention
+        self.rows: dict[PaymentId, Payment] = {}
+        self.lanes: dict[str, Lane] = {}
+        self.latest: dict[tuple[str, int], PaymentId] = {}
+        self.aliases: dict[str, tuple[PaymentId, bool]] = {}  # handle -> payment, came after it was paid
+        self.keys: dict[str, PaymentId] = {}
+        self.paid_before: dict[PaymentId, PaymentId] = {}  # must be read first -> the paid payment it came after
+        self.outbox: dict[Handle, datetime] = {}
+        self.fence = 0
+        self.hint = asyncio.Event()
+
+    def now(self) -> datetime:
+        """The clock in whole milliseconds, as a server counts them."""
+        moment = self._clock()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def forget_expired(self) -> None:
+        """Drop finished payments whose retention is over, and their names; an index entry without a row is absent."""
+        horizon = self.now() - self._retention
+        expired = {row.id for row in self.rows.values() if row.finished_at is not None and row.finished_at <= horizon}
+        for payment_id in expired:
+            row = self.rows.pop(payment_id)
+            self.lanes[row.portal].finished.remove(payment_id)
+            self.paid_before.pop(payment_id, None)
+        if expired:
+            self.aliases = {handle: entry for handle, entry in self.aliases.items() if entry[0] not in expired}
+            self.keys = {key: payment_id for key, payment_id in self.keys.items() if payment_id not in expired}
+
+    def is_lane(self, portal: str) -> bool:
+        """Whether the portal is known."""
+        return portal in self.lanes and self.lanes[portal].known
+
+    def resolve(self, handle: str) -> tuple[Payment | None, bool]:
+        """The payment behind an id or a joined handle, and whether this handle came after it was paid."""
+        payment_id, late = self.aliases.get(handle, (PaymentId(handle), False))
+        own = self.rows.get(PaymentId(handle))
+        return (own, False) if own is not None else (self.rows.get(payment_id), late)
+
+    def latest_of(self, portal: str, invoice_id: int) -> Payment | None:
+        """The latest payment of an invoice."""
+        payment_id = self.latest.get((portal, invoice_id))
+        return None if payment_id is None else self.rows.get(payment_id)
+
+    def handles(self, row: Payment) -> tuple[Handle, ...]:
+        """All handles whose result must be delivered."""
+        joined = sorted(handle for handle, (payment_id, _) in self.aliases.items() if payment_id == row.id)
+        return (Handle(row.id), *map(Handle, joined))
+
+    def wake(self, lane: Lane) -> None:
+        """New work: the lane is due now, or when its pause ends, unless it is held or leased."""
+        if lane.held is not None or lane.owner is not None:
+            return
+        at = max(self.now(), lane.pause or self.now())
+        if lane.due is None or at < lane.due:
+            lane.due = at
+            self.hint.set()
+
+    def schedule(self, lane: Lane, wait: timedelta) -> None:
+        """Nobody drives the lane (any more): when does it want to be driven next?"""
+        wishes = [self.now() + wait] if lane.queue or lane.sending else []
+        if lane.doubts:
+            wishes.append(max(min(lane.doubts.values()), self.now() + wait) if wait else min(lane.doubts.values()))
+        lane.due = None if lane.held is not None or not wishes else min(wishes)
+        if lane.due is not None and lane.due <= self.now():
+            self.hint.set()
+
+    def drives(self, lease: Lease) -> bool:
+        """Whether nobody has taken the lane since."""
+        lane = self.lanes.get(lease.portal)
+        return lane is not None and (lane.owner, lane.fence) == (lease.owner, lease.fence)
+
+    def driven(self, lease: Lease) -> Lane:
+        """The lane of a lease. Raises LeaseLost when another has taken it."""
+        if not self.drives(lease):
+            raise LeaseLost(f"{lease.owner} does not drive the lane {lease.portal} under fence {lease.fence} any more.")
+        return self.lanes[lease.portal]
+
+    def driven_still(self, lease: Lease) -> Lane:
+        """As `driven`, and the lease has not run out: nothing new may be begun under one that anybody can take."""
+        lane = self.driven(lease)
+        if lane.until is None or lane.until <= self.now():
+            raise LeaseLost(f"The lease of {lease.owner} on the lane {lease.portal} has run out.")
+        return lane
+
+    def move(self, row: Payment, to: State) -> Payment:
+        """Write a row down in its next state."""
+        if to not in ARROWS[row.state]:
+            raise RuntimeError(f"a payment cannot go from {row.state} to {to}")
+        moved = self.rows[row.id] = replace(row, state=to)
+        return moved
+
+    def finish(self, row: Payment, to: State) -> Payment:
+        """Into a final state, and its results into the outbox."""
+        lane, now = self.lanes[row.portal], self.now()
+        lane.lift(row.id)
+        lane.finished.append(row.id)
+        before = self.paid_before.get(row.id)
+        if before is not None and before in self.rows and to is not State.PAID:
+            # It ended without having been read as unpaid: what is known is still that the invoice was paid before.
+            self.latest[row.portal, row.invoice_id] = before
+        moved = self.move(replace(row, finished_at=now), to)
+        self.outbox.update(dict.fromkeys(self.handles(row), now))
+        return moved
+
+    def doubt(self, row: Payment, quiet_s: float) -> Payment:
+        """Sent without a trustworthy answer. The quiet time counts from the claim."""
+        lane, now = self.lanes[row.portal], self.now()
+        quiet_until = (row.sent_at or now) + timedelta(seconds=quiet_s)
+        lane.lift(row.id)
+        lane.doubts[row.id] = min(now + FIRST_READ, max(quiet_until, now))
+        return self.move(replace(row, quiet_until=quiet_until), State.IN_DOUBT)
+
+
+def is_open(row: Payment) -> bool:
+    """Whether the payment may still move by itself."""
+    return row.state in OPEN
+
+
+def without_doubt(row: Payment) -> Payment:
+    """The row without what belonged to an answer or a doubt that is over."""
+    return replace(row, quiet_until=None, error=None, last_read_error=None)
+
+
+def same_content(row: Payment, ask: NewPayment) -> bool:
+    """Whether a request asks for exactly what the payment does."""
+    wanted = (ask.portal, ask.invoice_id, ask.pay_system_id, ask.bx_rest_handler or None)
+    return (row.portal, row.invoice_id, row.pay_system_id, row.bx_rest_handler) == wanted
+
+
+def new_row(ask: NewPayment, now: datetime) -> Payment:
+    """A request as a payment of its own."""
+    return Payment(
+        id=PaymentId(ask.id),
+        portal=ask.portal,
+        invoice_id=ask.invoice_id,
+        pay_system_id=ask.pay_system_id,
+        bx_rest_handler=ask.bx_rest_handler or None,
+        idempotency_key=ask.idempotency_key or None,
+        state=State.QUEUED,
+        attempts=0,
+        deaths=0,
+        enqueued_at=now,
+        sent_at=None,
+        finished_at=None,
+        paid_at=None,
+        evidence=None,
+        error=None,
+        duplicate=False,
+        claim="",
+        quiet_until=None,
+    )

@@ -1,0 +1,97 @@
+"""Writing verdicts into the book (the twin of lua/settle.lua)."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from ledger.memory.book import Book, Lane, without_doubt
+from ledger.payment import Payment, PaymentId, Refusal, State
+from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable, Verdict
+
+# Which verdicts may be written on which state, and where each may have led when it is repeated.
+_OF_READS: frozenset[type[Verdict]] = frozenset({Paid, Failed, Unpaid, Unreadable})
+_ON: dict[State, frozenset[type[Verdict]]] = {
+    State.SENDING: frozenset({Paid, Failed, Requeue, InDoubt}),
+    State.IN_DOUBT: _OF_READS,
+    State.QUEUED: _OF_READS,
+}
+_LEADS_TO: dict[type[Verdict], frozenset[State]] = {
+    Paid: frozenset({State.PAID}),
+    Failed: frozenset({State.FAILED}),
+    Requeue: frozenset({State.QUEUED}),
+    InDoubt: frozenset({State.IN_DOUBT}),
+    Unpaid: frozenset({State.QUEUED, State.FAILED, State.IN_DOUBT}),
+    Unreadable: frozenset({State.IN_DOUBT, State.QUEUED}),
+}
+
+
+class Verdicts:
+    """One settle: the verdicts that go into one lane together."""
+
+    def __init__(self, book: Book, lane: Lane, max_attempts: int) -> None:
+        self._book = book
+        self._lane = lane
+        self._max_attempts = max_attempts
+        self._again: list[PaymentId] = []
+
+    def write(self, made: Decision) -> bool:
+        """Write one verdict; False when the payment has moved on since it was decided on."""
+        row, kind = self._book.rows.get(made.payment.id), type(made.verdict)
+        if row is None or row.claim != made.payment.claim:
+            return False
+        if row.state is not made.payment.state:
+            return row.state in _LEADS_TO[kind]
+        if kind not in _ON.get(row.state, frozenset()):
+            return False
+        if row.state is State.QUEUED and row.id not in self._book.paid_before:
+            # It is decided on by a read only as long as it must be read first.
+            return kind is Unpaid
+        self._decide(row, made)
+        return True
+
+    def close(self) -> None:
+        """Put what is to be sent again to the front in its old order."""
+        self._lane.queue[:0] = self._again
+
+    def _decide(self, row: Payment, made: Decision) -> None:
+        match made.verdict:
+            case Paid(evidence, paid_at):
+                duplicate = row.duplicate or row.state is State.QUEUED
+                paid = replace(without_doubt(row), evidence=evidence, paid_at=paid_at or self._book.now())
+                self._book.finish(replace(paid, duplicate=duplicate), State.PAID)
+            case Failed(error):
+                self._fail(row, error)
+            case Requeue(spent):
+                self._requeue(row if spent else replace(row, attempts=row.attempts - 1))
+            case InDoubt(quiet_s, if_unpaid):
+                self._book.doubt(replace(row, error=if_unpaid.bounded() if if_unpaid else None), quiet_s)
+            case Unpaid():
+                self._unpaid(replace(row, last_read_error=None), made.payment.read_at or self._book.now())
+            case Unreadable(error, retry_s):
+                self._book.rows[row.id] = replace(row, last_read_error=error.bounded())
+                self._lane.doubts[row.id] = self._book.now() + timedelta(seconds=retry_s)
+            case _ as never:
+                assert_never(never)
+
+    def _unpaid(self, row: Payment, asked_at: datetime) -> None:
+        self._book.rows[row.id] = row
+        if row.state is State.QUEUED:  # the read that had to come first: now it is a payment like any other
+            del self._lane.doubts[row.id], self._book.paid_before[row.id]
+            self._lane.queue.append(row.id)
+        elif row.quiet_until is not None and asked_at < row.quiet_until:
+            self._lane.doubts[row.id] = row.quiet_until
+        elif row.error is not None:
+            self._fail(row, row.error)
+        elif row.attempts < self._max_attempts:
+            self._requeue(row)
+        else:
+            text = f"The portal gave no answer to {row.attempts} attempts; the invoice is unpaid."
+            self._fail(row, Refusal("NO_ANSWER", text))
+
+    def _fail(self, row: Payment, error: Refusal) -> None:
+        self._book.finish(replace(row, error=error.bounded()), State.FAILED)
+
+    def _requeue(self, row: Payment) -> None:
+        self._lane.lift(row.id)
+        self._book.move(without_doubt(row), State.QUEUED)
+        self._again.append(row.id)
