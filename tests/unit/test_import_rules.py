@@ -38,7 +38,7 @@ RULES = {
 # One session per process is made in one place; everywhere else the far side is known only through bitrix24.
 AIOHTTP_IN_WORKER = "worker/runtime.py"
 # The commands that run an emulator; no other part of the terminal knows it.
-EMULATOR_IN_CLI = ("cli/emulator", "cli/demo")
+EMULATOR_IN_CLI = ("cli/emulating", "cli/demo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def test_a_breach_is_found(tmp_path: Path, place: str, code: str):
         ("worker/a.py", "import bitrix24, ledger, limiter, tasks, config, worker"),
         ("tasks/a.py", "from . import ledger\nfrom ledger import Payment"),
         ("cli/demo.py", "from emulator.farm import Farm"),
-        ("cli/emulator/a.py", "import emulator, worker"),
+        ("cli/emulating.py", "import emulator, worker"),
         ("bitrix24/a.py", "import aiohttp\nfrom config.redaction import redact"),
     ],
 )
