@@ -1,0 +1,109 @@
+"""The parts a command works with, built once per command and closed with it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from cli.exits import CommandError, Exit
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from bitrix24.client import Client
+    from bitrix24.registry import PortalRegistry
+    from config.settings import Settings
+    from ledger.ledger import LaneView
+    from ledger.redis import RedisLedger
+
+T = TypeVar("T")
+
+# A command does a handful of things at once; bulk work goes through one connection at a time.
+_CONNECTIONS: Final = 8
+# Live checks are made by a person who waits.
+CHECK_WITHIN_S: Final = 15.0
+_DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is connected while a command runs."""
+
+    settings: "Settings"
+    redis: "Redis"
+    ledger: "RedisLedger"
+    registry: "PortalRegistry"
+
+    def portal_client(self) -> "Client":
+        """A client for live checks of portals; open it with `async with`."""
+        from bitrix24.client import Client
+
+        total_s = min(self.settings.http_total_s, CHECK_WITHIN_S)
+        return Client(http_total_s=total_s, allow_insecure=self.settings.allow_insecure_portals, connections=8)
+
+
+@asynccontextmanager
+async def open_session() -> AsyncIterator[Session]:
+    """Read the settings and connect; raises ConfigurationError, or what an unreachable server raises."""
+    from config.settings import load_settings
+
+    async with connected(load_settings()) as session:
+        yield session
+
+
+@asynccontextmanager
+async def connected(settings: "Settings") -> AsyncIterator[Session]:
+    """A session on settings that are already read."""
+    from bitrix24.registry import PortalRegistry
+    from config.connections import async_redis_client
+    from ledger.redis import RedisLedger
+
+    speak_on_stderr(settings)
+    async with async_redis_client(
+        settings.redis_url, max_connections=_CONNECTIONS, decode_responses=False, client_name="b24pay-cli"
+    ) as redis:
+        retention_s = settings.retention_days * _DAY_S
+        # Attempts matter to drivers only; a command never settles.
+        ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=retention_s, max_attempts=1)
+        try:
+            await ledger.check_schema()
+            yield Session(settings, redis, ledger, PortalRegistry(redis, _secret_keys(settings)))
+        finally:
+            await ledger.close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine on a loop of its own."""
+    return asyncio.run(work)
+
+
+def speak_on_stderr(settings: "Settings") -> None:
+    """Log lines of the libraries must not mix with data; a person sees only what they should act on."""
+    from config.logging import configure_logging
+    from config.settings import LogLevel
+
+    chosen = "log_level" in settings.model_fields_set
+    level = settings.log_level if chosen else LogLevel.ERROR
+    configure_logging(settings.model_copy(update={"log_level": level}), stream=sys.stderr)
+
+
+async def lane_of(session: Session, portal: str) -> "LaneView | None":
+    """One lane as it stands, None where there is none."""
+    lanes = await session.ledger.lanes([portal])
+    return lanes[0] if lanes else None
+
+
+async def require_portal(session: Session, portal: str) -> None:
+    """Raise CommandError where the ledger has no lane of this name."""
+    if await lane_of(session, portal) is None:
+        raise CommandError(
+            f"There is no portal {portal!r}.",
+            "See `b24pay portal list`, or add it with `b24pay portal add`.",
+            Exit.REFUSED,
+        )
+
+
+def _secret_keys(settings: "Settings") -> list[str]:
+    return [key.get_secret_value() for key in settings.secret_keys]

@@ -1,0 +1,148 @@
+"""`b24pay stats` and `watch`: the lanes at a glance, once or live."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+
+import click
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cli.exits import Exit
+from cli.output import STATE_STYLES, Output, cell, speaks, table
+from cli.session import Session, open_session, require_portal, run
+
+if TYPE_CHECKING:
+    from ledger.ledger import LaneView
+
+_STATES: Final = tuple(STATE_STYLES)
+# More lanes than a screen has lines would only scroll away; the totals count all of them.
+_SHOWN_LANES: Final = 40
+
+
+@click.command()
+@click.option("--portal", metavar="KEY", help="Only this portal.")
+@speaks
+def stats(output: Output, portal: str | None) -> int:
+    """Count payments by portal and state."""
+
+    async def work() -> int:
+        async with open_session() as session:
+            if portal is not None:
+                await require_portal(session, portal)
+            lanes = await session.ledger.lanes([portal] if portal else None)
+        output.data(_document(lanes), lambda: _lanes_table(lanes))
+        return Exit.DONE
+
+    return run(work())
+
+
+@click.command()
+@click.option("--portal", metavar="KEY", help="Only this portal.")
+@click.option("--interval", "interval_s", default=1.0, show_default=True, type=click.FloatRange(min=0.1), metavar="S")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many looks; without it, Ctrl-C stops.")
+@speaks
+def watch(output: Output, portal: str | None, interval_s: float, count: int | None) -> int:
+    """Watch the lanes live; with --json, or into a pipe, one snapshot after the other."""
+
+    async def work() -> int:
+        async with open_session() as session:
+            if portal is not None:
+                await require_portal(session, portal)
+            await _watch(session, output, [portal] if portal else None, interval_s, count)
+        return Exit.DONE
+
+    try:
+        return run(work())
+    except KeyboardInterrupt:
+        return Exit.DONE  # the ordinary way to stop watching
+
+
+async def _watch(
+    session: Session, output: Output, portals: Sequence[str] | None, interval_s: float, count: int | None
+) -> None:
+    before: Mapping[str, int] = {}
+    looked_at = time.monotonic()
+    looks = 0
+    with Live(console=output.console, screen=False, auto_refresh=False) if output.watched else _Plain() as live:
+        while True:
+            lanes = await session.ledger.lanes(portals)
+            now, totals = time.monotonic(), _totals(lanes)
+            paid_per_s = (totals["paid"] - before["paid"]) / max(now - looked_at, 1e-9) if before else 0.0
+            before, looked_at, looks = totals, now, looks + 1
+            if isinstance(live, Live):
+                live.update(_lanes_table(lanes, paid_per_s), refresh=True)
+            else:
+                output.data({**_document(lanes), "paid_per_s": round(paid_per_s, 1)}, _line(totals, paid_per_s))
+            if output.closed or looks == count:
+                return
+            await asyncio.sleep(interval_s)
+
+
+class _Plain:
+    """Stands in for a live display where there is no terminal."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _totals(lanes: Sequence["LaneView"]) -> dict[str, int]:
+    return {name: sum(dict(lane.counts).get(name, 0) for lane in lanes) for name in _STATES}  # type: ignore[call-overload]  # a State is its text
+
+
+def _document(lanes: Sequence["LaneView"]) -> dict[str, object]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "totals": _totals(lanes),
+        "held": sum(lane.held is not None for lane in lanes),
+        "lanes": [
+            {
+                "portal": lane.portal,
+                "payments": {state.value: count for state, count in lane.counts.items()},
+                "held": f"{lane.held.code}: {lane.held.text}" if lane.held else None,
+                "due_at": lane.due_at.isoformat() if lane.due_at else None,
+                "driver": lane.owner,
+            }
+            for lane in lanes
+        ],
+    }
+
+
+def _lanes_table(lanes: Sequence["LaneView"], paid_per_s: float | None = None) -> Table:
+    rate = "" if paid_per_s is None else f"   {paid_per_s:.1f} paid/s"
+    title = f"{len(lanes)} portal{'' if len(lanes) == 1 else 's'}{rate}"
+    shown = table("portal", *_STATES, "lane", title=title, numbers=_STATES)
+    # The lanes with work first: those are what one looks for.
+    busiest = sorted(lanes, key=lambda lane: (lane.held is None, lane.owner is None, lane.due_at is None, lane.portal))
+    for lane in busiest[:_SHOWN_LANES]:
+        counts = {state.value: count for state, count in lane.counts.items()}
+        shown.add_row(cell(lane.portal), *(_count(name, counts[name]) for name in _STATES), _lane_state(lane))
+    if len(lanes) > 1:
+        totals = _totals(lanes)
+        more = f"{len(lanes) - _SHOWN_LANES} more" if len(lanes) > _SHOWN_LANES else ""
+        shown.add_section()
+        shown.add_row(cell("all", "bold"), *(_count(name, totals[name]) for name in _STATES), cell(more, "dim"))
+    return shown
+
+
+def _count(name: str, number: int) -> Text:
+    return Text(f"{number:,}", style=STATE_STYLES[name] if number else "dim")
+
+
+def _lane_state(lane: "LaneView") -> Text:
+    if lane.held:
+        return cell(f"held: {lane.held.code}: {lane.held.text}", "yellow")
+    if lane.owner:
+        return cell("driven", "green")
+    return cell("waits" if lane.due_at else "idle", "dim")
+
+
+def _line(totals: Mapping[str, int], paid_per_s: float) -> str:
+    counts = "  ".join(f"{name} {number}" for name, number in totals.items())
+    return f"{datetime.now(UTC):%H:%M:%S}  {counts}  {paid_per_s:.1f} paid/s"
