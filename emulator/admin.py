@@ -128,7 +128,9 @@ def get_counters(farm: Farm, query: Query, _body: object) -> Answer:
 
 def counters_json(counters: Counters) -> Answer:
     """Counters as JSON; statuses and codes are maps."""
-    return {**asdict(counters), "statuses": {str(k): v for k, v in counters.statuses.items()}}
+    # `asdict` would rebuild each map out of pairs and count the pairs.
+    plain = {name: getattr(counters, name) for name in Counters.__slots__}
+    return {**plain, "statuses": {str(status): n for status, n in counters.statuses.items()}}
 
 
 def get_effects(farm: Farm, query: Query, _body: object) -> Answer:

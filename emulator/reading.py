@@ -86,7 +86,7 @@ class Reader:
         try:
             return kind(cast("str", value))
         except ValueError:
-            near = difflib.get_close_matches(str(value), list(kind), 1)
+            near = difflib.get_close_matches(str(value), [str(member) for member in kind], 1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise self.complain(key, "one of " + ", ".join(kind) + hint) from None
 
