@@ -165,9 +165,7 @@ def _about(systems: tuple[PaySystem, ...]) -> list[Finding]:
         return [Finding(Level.OK, f"pay systems that pay: {', '.join(paying)}"), *findings]
     if any(system.kind is Kind.UNKNOWN for system in systems):
         return findings
-    remedy = (
-        "Add a REST handler (sale.paysystem.handler.add) and a pay system for invoices with it."
-    )
+    remedy = "Add a REST handler (sale.paysystem.handler.add) and a pay system for invoices with it."
     return [Finding(Level.ERROR, "no pay system of this portal can pay invoices by a call", remedy), *findings]
 
 

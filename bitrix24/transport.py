@@ -12,7 +12,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from bitrix24.hosts import PublicResolver
-from bitrix24.portal import Portal
+from bitrix24.portal import Portal, endpoint_problem
 
 # 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours.
 REPLY_CAP: Final = 4 * 1024 * 1024
@@ -39,8 +39,8 @@ class HttpReply:
     """A whole reply; `took_s` counts from the first byte sent. `text` is None for a body too large or packed."""
 
     status: int
-    text: str | None
-    location: str | None
+    text: str | None = field(repr=False)  # a portal may repeat what it was asked
+    location: str | None = field(repr=False)
     took_s: float
 
 
@@ -135,6 +135,9 @@ class Transport:
         """
         if self._session is None:
             raise RuntimeError("the client is not open")
+        forbidden = endpoint_problem(URL(portal.endpoint), allow_insecure=self._allow_insecure)
+        if forbidden:
+            return Lost(left=False, reason=f"the portal's address {forbidden[0]}")
         payload = _Body(body, self._clock)
         started = self._clock()
         try:
