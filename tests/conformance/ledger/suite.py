@@ -1,0 +1,10 @@
+"""What every ledger keeps; run over memory in the unit tier and over a real server in the integration tier."""
+
+from tests.conformance.ledger.driving import Driving
+from tests.conformance.ledger.opening import Opening
+from tests.conformance.ledger.operating import Delivering, Operating
+from tests.conformance.ledger.settling import Settling
+
+
+class LedgerSuite(Opening, Driving, Settling, Operating, Delivering):
+    """Subclass it and provide the fixture `world`."""
