@@ -113,7 +113,8 @@ def _results(settings: Settings) -> dict[str, object]:
         "result_backend_max_retries": 15,
         "redis_socket_timeout": float(_SOCKET_TIMEOUT_S),
         "redis_socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "redis_socket_keepalive": True,
+        # redis-py's connections over a Unix socket know no keepalive, and refuse the option.
+        "redis_socket_keepalive": not celery_url(url).startswith("redis+socket:"),
         "redis_backend_health_check_interval": HEALTH_CHECK_S,
         "redis_retry_on_timeout": True,
     }

@@ -13,6 +13,7 @@ import structlog
 
 from bitrix24.errors import Fate, Meaning, NoAnswer, PortalError
 from bitrix24.facts import Claims, Pay, Reply
+from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import Observation, Permit
@@ -28,6 +29,7 @@ MOST_PAYS = 49  # a batch holds 50 commands, and one of them is the read-back
 MOST_READS = 50  # one page of `crm.invoice.list`
 TARGET_S = 15.0  # a batch should take about this long at most: the portal cuts a request at 60 s
 FIRST_PAYS = 5  # at first contact even a slow portal (1.2 s a pay) ends this in a few seconds
+LEASE_MARGIN_S = 1.0  # between claim and the first byte
 NAP_S = 0.25  # how soon a lane with requests in flight looks for new work
 
 
@@ -39,6 +41,7 @@ async def drive(lane: Lane, deps: Deps) -> None:
         if not lane.has_room():
             await lane.nap(NAP_S)
             continue
+        await keep_lease(lane, deps)
         permit = await deps.limiter.acquire(lane.key, lane.limits)
         if not permit.granted:
             if not await wait_for_permit(lane, permit):
@@ -56,6 +59,17 @@ async def recover(lane: Lane, deps: Deps) -> None:
     found = await deps.ledger.recover(lane.lease, deps.quiet_s)
     if found:
         log.warning("lane.recovered", portal=lane.key, payments=found)
+
+
+async def keep_lease(lane: Lane, deps: Deps) -> None:
+    """Renew a lease that a call could outlive, before anything is claimed; usually the heartbeat has done it."""
+    began = deps.clock()
+    if began + deps.http_total_s + LEASE_MARGIN_S <= lane.believed_until:
+        return
+    [kept] = await deps.ledger.renew([lane.lease])
+    if not kept:
+        raise LeaseLost(f"the lane {lane.key} has another driver")
+    lane.renewed(began + deps.lease_s)
 
 
 async def look_after_doubts(lane: Lane, deps: Deps) -> None:

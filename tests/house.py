@@ -1,0 +1,256 @@
+"""A whole house for acceptance tests: a real server, an emulator process, and workers exactly as the Procfile says.
+
+Every test gets a portal of its own (a loopback address), so tests share the processes and nothing else.
+"""
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from celery import Celery
+from kombu import Queue
+
+from bitrix24.portal import parse_portal
+from bitrix24.registry import PortalRegistry
+from cli.embedded import EmbeddedServer
+from config.connections import async_redis_client, celery_url
+from emulator import Handle
+from ledger.redis import RedisLedger
+from tests.conftest import SECRET_KEY
+from tests.eventually import eventually_sync
+
+ROOT = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
+
+# Short, so that doubts and leases run out while a test waits; the proportions are those of production.
+QUICK = {"B24PAY_HTTP_TOTAL_S": "3", "B24PAY_PORTAL_CUT_S": "1", "B24PAY_LEASE_S": "4"}
+
+
+def procfile_command(name: str) -> list[str]:
+    """The command of one Procfile process, run with this environment's programs."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    [command] = [line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")]
+    program, *rest = shlex.split(command)
+    return [str(Path(sys.executable).parent / program), *rest]
+
+
+@dataclass
+class Worker:
+    """One worker process and what it wrote."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def lines(self) -> list[str]:
+        """Everything it has written so far, stdout and stderr."""
+        return self.log.read_text().splitlines()
+
+    def events(self) -> list[dict[str, Any]]:
+        """Its lines as JSON; a line that is not fails the test."""
+        return [json.loads(line) for line in self.lines()]
+
+    def is_consuming(self) -> bool:
+        """Whether it says that it is ready."""
+        return any(" ready." in line for line in self.lines())
+
+    def stop(self, within_s: float = 30.0) -> int:
+        """SIGTERM, as a deploy does; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash does."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class House:
+    """The processes of one test module."""
+
+    server: EmbeddedServer
+    emulator: str  # an address of the emulator, host:port
+    directory: Path
+    settings: Mapping[str, str]
+    workers: list[Worker] = field(default_factory=list)
+    portals: int = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of ours is started with."""
+        ours = {"REDIS_URL": self.server.url, "B24PAY_SECRET_KEYS": SECRET_KEY, "B24PAY_ALLOW_INSECURE_PORTALS": "1"}
+        return {**os.environ, **ours, **self.settings}
+
+    def start_worker(self, **changes: str) -> Worker:
+        """Start a worker and wait until it consumes."""
+        log = self.directory / f"worker-{len(self.workers)}.log"
+        name = f"worker{len(self.workers)}@house"
+        with log.open("wb") as out:
+            process = subprocess.Popen(  # the command is the Procfile's
+                [*procfile_command("worker"), "--hostname", name],
+                cwd=ROOT,
+                env={**self.environment, **changes},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        worker = Worker(process, log)
+        self.workers.append(worker)
+        eventually_sync(worker.is_consuming)
+        return worker
+
+    def celery(self) -> Celery:
+        """A producer's Celery application that has none of our code."""
+        url = celery_url(self.server.url)
+        app = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+        app.conf.task_queues = [Queue("payments")]
+        return app
+
+    def add_portal(self, **settings: object) -> "TestPortal":
+        """A new portal at the emulator, known to the ledger."""
+        self.portals += 1
+        key = f"portal-{self.portals}"
+        port = self.emulator.partition(":")[2]
+        authority = f"127.0.{self.portals // 250 + 1}.{self.portals % 250 + 1}:{port}"
+        wait_for(_configure(self.emulator, authority, settings))
+        wait_for(_register(self.server.url, key, authority))
+        return TestPortal(self, key, authority)
+
+    def add_unreachable_portal(self) -> "TestPortal":
+        """A portal at an address where nobody listens."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            authority = f"127.0.0.1:{taken.getsockname()[1]}"
+        wait_for(_register(self.server.url, "unreachable", authority))
+        return TestPortal(self, "unreachable", authority)
+
+    def close(self) -> None:
+        """End every process that was started."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    worker.stop(10)
+                worker.kill()
+
+
+@dataclass(frozen=True)
+class TestPortal:
+    """One portal, seen from outside: the emulator's truth."""
+
+    house: House
+    key: str
+    authority: str
+
+    def ask(self, question: Any) -> Any:
+        """Ask the emulator about this portal: `portal.ask(lambda emulator, name: emulator.effects(name))`."""
+
+        async def asked() -> Any:
+            async with Handle.connect(self.house.emulator) as handle:
+                return await question(handle, self.authority)
+
+        return wait_for(asked())
+
+    def ledger(self, question: Any) -> Any:
+        """Ask the ledger: `portal.ledger(lambda ledger: ledger.lanes())`."""
+
+        async def asked() -> Any:
+            async with _open_ledger(self.house.server.url) as (ledger, _):
+                return await question(ledger)
+
+        return wait_for(asked())
+
+    def held(self) -> str | None:
+        """The code that the lane is held for."""
+        [lane] = self.ledger(lambda ledger: ledger.lanes([self.key]))
+        return lane.held.code if lane.held else None
+
+    def resume(self) -> None:
+        """Let the held lane go on."""
+        assert self.ledger(lambda ledger: ledger.resume(self.key))
+
+    def counts(self) -> dict[str, int]:
+        """How many payments of this portal are in each state."""
+        [lane] = self.ledger(lambda ledger: ledger.lanes([self.key]))
+        return {state.value: number for state, number in lane.counts.items()}
+
+    @property
+    def tally(self) -> Any:
+        """What was really paid at this portal."""
+        return self.ask(lambda emulator, name: emulator.effects(name)).tally
+
+    @property
+    def counters(self) -> Any:
+        """How often this portal was asked."""
+        return self.ask(lambda emulator, name: emulator.counters(name))
+
+    def fault(self, kind: str, **rule: object) -> None:
+        """Make this portal misbehave."""
+        self.ask(lambda emulator, name: emulator.add_fault(kind, portal=name, **rule))
+
+    def change(self, **settings: object) -> None:
+        """Change the portal's settings."""
+        self.ask(lambda emulator, name: emulator.patch(name, **settings))
+
+
+def wait_for(work: Any) -> Any:
+    """Run one coroutine from a synchronous test."""
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def _open_ledger(url: str) -> AsyncIterator[tuple[RedisLedger, PortalRegistry]]:
+    async with async_redis_client(url, max_connections=4, decode_responses=False) as client:
+        yield RedisLedger(client, lease_s=75, retention_s=3600, max_attempts=5), PortalRegistry(client, [SECRET_KEY])
+
+
+async def _configure(emulator: str, authority: str, settings: Mapping[str, object]) -> None:
+    async with Handle.connect(emulator) as handle:
+        await handle.put(authority, **settings)
+
+
+async def _register(url: str, key: str, authority: str) -> None:
+    webhook = f"http://{authority}/rest/1/emulator-secret/"
+    async with _open_ledger(url) as (ledger, registry):
+        await registry.put(parse_portal(key, {"webhook": webhook}, allow_insecure=True))
+        await ledger.add_lane(key)
+
+
+@contextmanager
+def a_house(**settings: str) -> Iterator[House]:
+    """Start a server and an emulator; workers are started by the tests."""
+    with tempfile.TemporaryDirectory(prefix="b24pay-house-") as directory:
+        server = EmbeddedServer()
+        emulator, ready = _start_emulator(Path(directory))
+        house = None
+        try:
+            server.start()
+            house = House(server, ready, Path(directory), {**QUICK, **settings})
+            yield house
+        finally:
+            if house is not None:
+                house.close()
+            emulator.terminate()
+            emulator.wait()
+            server.stop()
+
+
+def _start_emulator(directory: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    ready = directory / "emulator.json"
+    command = [sys.executable, "-m", "emulator", "--any-loopback", "0", "--ready-file", str(ready)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    while not ready.exists() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.02)
+    [address] = json.loads(ready.read_text())["listen"]
+    return process, f"127.0.0.1:{str(address).rpartition(':')[2]}"
