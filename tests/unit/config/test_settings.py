@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from config.effective import Origin, effective
 from config.errors import ConfigurationError
-from config.settings import DEVELOPMENT, PRODUCER, WORKER, LogFormat, LogLevel, load_settings, variables
+from config.settings import DEVELOPMENT, PRODUCER, WORKER, LogFormat, LogLevel, Settings, load_settings, variables
 
 KEY = "dGVzdHMtb25seS1rZXktb2YtdGhpcnR5LXR3by1ieXQ="
 OTHER_KEY = "b3RoZXItdGVzdC1rZXktb2YtMzItYnl0ZXMtLS0tLS0="
@@ -204,6 +205,13 @@ def test_secrets_are_in_no_text(environ: dict[str, str]):
         shown += [str(error), repr(error), repr(error.__cause__), repr(error.__context__)]
     assert shown
     assert not [secret for secret in SECRETS for text in shown if secret in text]
+
+
+def test_settings_made_past_the_door_keep_secrets_too():
+    """Even pydantic's own error, which the door never lets out, repeats no value."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(REDIS_URL="redis://userofsecret:wordofsecret@h:port")
+    assert "wordofsecret" not in str(caught.value)
 
 
 def test_effective_settings_say_what_is_set_and_what_it_means():
