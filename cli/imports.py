@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -104,15 +104,21 @@ async def import_payments(
     wait: bool,
     timeout_s: float | None = None,
     dry_run: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Imported:
-    """Take every row in and, where asked, wait for the ends; also the demonstration's way in."""
+    """Take every row in and, where asked, wait for the ends; `meanwhile` is called at every look and may raise."""
     intake, standing, started = Intake(), None, time.monotonic()
     with ImportProgress(output) as progress:
         await _take_in(sheet, None if dry_run else session.ledger, intake, progress)
         if wait:
             lines = intake.payments
             waiting = Waiting(session.ledger, lines, sheet.handle)
-            await waiting.until_final(lambda now: progress.paying(now, len(lines)), timeout_s=timeout_s)
+
+            def on_look(now: Standing) -> None:
+                progress.paying(now, len(lines))
+                meanwhile()
+
+            await waiting.until_final(on_look, timeout_s=timeout_s)
             standing = waiting.standing
     seconds = time.monotonic() - started
     _tell_rejections(output, intake)

@@ -1,14 +1,16 @@
 """What a command writes: data on stdout, everything else on stderr, and no crash when the reader has gone."""
 
+import contextlib
 import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 import click
 from rich.console import Console, RenderableType
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +25,7 @@ class Output:
     def __init__(self, *, json: bool = False, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self.json = json
         self.closed = False  # the reader of stdout has gone; nobody sees data any more
+        self._spinner: Status | None = None
         self._stdout = stdout or sys.stdout
         self._console = _console(self._stdout)
         self.errors = _console(stderr or sys.stderr)
@@ -57,6 +60,26 @@ class Output:
             self.errors.print(Text(plain(text), style=style), soft_wrap=True)
         except OSError:
             self._forget(self.errors.file)
+
+    @contextlib.contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Show that something takes a moment, until the first `done`; a spinner at a terminal, else a line."""
+        if not self.live:
+            self.note(f"  {text} ...")
+            yield
+            return
+        self._spinner = self.errors.status(f" {text}", spinner="dots")
+        self._spinner.start()
+        try:
+            yield
+        finally:
+            self._spinner.stop()
+
+    def done(self, text: str) -> None:
+        """Tell that a step is done."""
+        if self._spinner is not None:
+            self._spinner.stop()
+        self.note(f"  ✓ {text}", style="green" if self.live else "")
 
     def _write(self, text: str) -> None:
         if self.closed:

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limiter import pace
@@ -81,6 +81,7 @@ class TestMemory(LimiterSuite):
 
 
 @pytest.mark.parametrize("limits", [Limits(2.0, 50), Limits(5.0, 250)], ids=["standard", "enterprise"])
+@settings(database=None)
 @given(
     pauses=st.lists(st.floats(0, 60), min_size=1, max_size=5),
     phase_s=st.floats(0, 0.999),

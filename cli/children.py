@@ -1,0 +1,81 @@
+"""Child processes of the demonstration: each ends with its parent, however that ends."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+# Nothing of a demonstration is worth waiting for longer; the ledger is thrown away.
+_STOP_WITHIN_S: Final = 8.0
+_HURRY_WITHIN_S: Final = 1.0
+# Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
+_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -KILL "$1" 2>/dev/null'
+
+
+class Child:
+    """One process in a session of its own, with its output in a file; Ctrl-C at the terminal does not reach it."""
+
+    def __init__(self, name: str, command: Sequence[str], *, environ: Mapping[str, str], directory: Path) -> None:
+        self.name = name
+        self._log = directory / f"{name}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module or the Procfile's line, no shell
+                list(command),
+                env=dict(environ),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._guard = subprocess.Popen(  # noqa: S603 - a fixed script; the argument is a number
+            ["/bin/sh", "-c", _GUARD, "sh", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """What the process has written so far."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def last_words(self) -> str:
+        """The last line that the process wrote."""
+        lines = self.log.strip().splitlines()
+        return lines[-1] if lines else "it wrote nothing"
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and go on."""
+        if self.running:
+            self._process.terminate()
+
+    def stop(self, *, hurry: bool) -> None:
+        """Make sure that the process is gone."""
+        self.ask_to_stop()
+        try:
+            self._process.wait(_HURRY_WITHIN_S if hurry else _STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._guard.kill()
+        self._guard.wait()
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+
+
+def stop_all(children: Sequence[Child], *, hurry: bool) -> None:
+    """Stop children together, so that their patience adds up only once."""
+    for child in children:
+        child.ask_to_stop()
+    end = time.monotonic() + _STOP_WITHIN_S
+    for child in children:
+        child.stop(hurry=hurry or time.monotonic() > end)
