@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -31,7 +32,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _allow_many_connections() -> None:
+    # A client of thousands of portals keeps thousands of connections; the usual soft limit is 1024.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _serve(options: argparse.Namespace) -> None:
+    _allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,11 +50,11 @@ async def _serve(options: argparse.Namespace) -> None:
         config, addresses=chosen, any_loopback=options.any_loopback, tls=options.tls
     ) as running:
         line = ready_line(running)
-        print(line, flush=True)  # noqa: T201 -- the parent process waits for this line
         if options.ready_file:
             partial = options.ready_file.with_suffix(".partial")
             partial.write_text(line + "\n")
             partial.replace(options.ready_file)  # appears whole or not at all
+        print(line, flush=True)  # noqa: T201 -- the parent process waits for this line
         await stop.wait()
 
 

@@ -7,7 +7,7 @@ from emulator import auth
 from emulator.call import Call, Command, lookup
 from emulator.errors import CutShortError, RestError
 from emulator.execution import Context, Finished, run_method
-from emulator.php import Params, Value, array_out, as_array, is_empty, parse_str, to_int, to_text
+from emulator.php import Params, Value, array_out, as_array, is_empty, to_int, to_text
 
 MAX_COMMANDS = 50
 _NOT_IN_BATCH = frozenset({"batch", "download", "upload"})
@@ -69,7 +69,7 @@ async def run_batch(ctx: Context, call: Call) -> Value:
 async def _run(ctx: Context, command: Command, answers: Answers) -> bool:
     try:
         _check(ctx, command)
-        params: Params = {name: _fill(item, answers) for name, item in parse_str(command.query).items()}
+        params: Params = {name: _fill(item, answers) for name, item in command.params.items()}
         for name in ("auth", "access_token", "state"):
             params.pop(name, None)
         start = to_int(params.pop("start", 0))

@@ -36,7 +36,7 @@ class Command:
 
     key: str
     method: str
-    query: str = ""
+    params: Params = field(default_factory=dict)
     is_text: bool = True
 
 
@@ -68,7 +68,7 @@ class Call:
     def summary(self) -> tuple[tuple[str, str, str], ...]:
         """The commands as (key, method, record id as sent); a single call has the key ""."""
         if self.is_batch:
-            return tuple((item.key, item.method, record_of(parse_str(item.query))) for item in self.commands)
+            return tuple((item.key, item.method, record_of(item.params)) for item in self.commands)
         return (("", self.method, record_of(self.params)),)
 
 
@@ -145,4 +145,4 @@ def _command(key: str, item: Value) -> Command:
     if not isinstance(item, str):
         return Command(key, "", is_text=False)
     path, _, query = item.partition("#")[0].partition("?")
-    return Command(key, path.lower(), query)
+    return Command(key, path.lower(), parse_str(query))

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 
 class Clock:
@@ -25,8 +26,13 @@ class Clock:
 
 def iso(at: float, utc_offset_s: int) -> str:
     """PHP's `date('c')` in a zone that many seconds east of Greenwich."""
-    zone = timezone(timedelta(seconds=utc_offset_s))
-    return datetime.fromtimestamp(at, UTC).astimezone(zone).isoformat(timespec="seconds")
+    return _iso(int(at), utc_offset_s)
+
+
+# Every reply shows the current second several times.
+@lru_cache(maxsize=1024)
+def _iso(at: int, utc_offset_s: int) -> str:
+    return datetime.fromtimestamp(at, timezone(timedelta(seconds=utc_offset_s))).isoformat(timespec="seconds")
 
 
 def midnight(at: float, utc_offset_s: int) -> float:

@@ -73,7 +73,8 @@ class Farm:
     def _inherit(self) -> None:
         template = self.given[TEMPLATE]
         for name, portal in self.portals.items():
-            portal.configure(read_settings({**template, **self.given.get(name, {})}, name))
+            own = self.given.get(name)
+            portal.configure(self._template if own is None else read_settings({**template, **own}, name))
 
     def reset(self, name: str | None = None) -> None:
         """Forget what happened on one portal, or everything but the clock and the template."""

@@ -16,6 +16,8 @@ class IdSet:
     ranges: tuple[tuple[int, int], ...] = ()
 
     def __contains__(self, number: int) -> bool:
+        if not self.ranges:
+            return False
         at = bisect_right(self.ranges, (number, MAX_ID + 1)) - 1
         return at >= 0 and self.ranges[at][0] <= number <= self.ranges[at][1]
 

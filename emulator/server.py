@@ -46,6 +46,9 @@ class Handler:
             incoming = await _read(request, path)
         except web.HTTPRequestEntityTooLarge:
             return _response(html_reply(413))
+        except ConnectionError:
+            # Gone before the whole request was here: a portal never hears of such a call.
+            return web.Response()
         # A task of its own: the portal works on even if this connection's handler is cancelled.
         reply = await asyncio.shield(self._farm.hold(answer(self._farm, incoming)))
         return _response(reply) if reply.delivery is Delivery.WHOLE else await _deliver(request, reply)
@@ -54,10 +57,7 @@ class Handler:
 async def _read(request: BaseRequest, path: str) -> Incoming:
     headers = request.headers
     content_type = headers.get("Content-Type", "")
-    fields = None
-    if content_type.startswith("multipart/form-data"):
-        posted = await request.post()
-        fields = [(name, value) for name, value in posted.items() if isinstance(value, str)]
+    fields = await _fields(request) if content_type.startswith("multipart/form-data") else None
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return Incoming(
         authority=headers.get("Host", "").lower(),
@@ -73,6 +73,14 @@ async def _read(request: BaseRequest, path: str) -> Incoming:
         secure=request.secure,
         gone=lambda: request.transport is None or request.transport.is_closing(),
     )
+
+
+async def _fields(request: BaseRequest) -> list[tuple[str, str]]:
+    try:
+        posted = await request.post()
+    except ValueError:
+        return []  # PHP makes no parameters of a form it cannot read
+    return [(name, value) for name, value in posted.items() if isinstance(value, str)]
 
 
 def _response(reply: Reply) -> web.Response:

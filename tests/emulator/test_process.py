@@ -12,9 +12,11 @@ from typing import Any
 
 import aiohttp
 import aiohttp.web
+import pytest
 
 from emulator import Handle, RunningEmulator, running_emulator
 from tests.emulator.portal_caller import Caller
+from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +53,33 @@ async def test_the_ready_line_names_the_addresses_and_sigterm_ends_it(tmp_path: 
         assert await asyncio.wait_for(started.wait(), 10) == 0
         assert started.stderr is not None
         assert await started.stderr.read() == b""
+
+
+async def test_neither_hanging_calls_nor_broken_requests_trouble_it() -> None:
+    """A call that would hang for minutes does not delay the end, and half a request is no error."""
+    async with process("--listen", "127.0.0.1:0") as (started, line), aiohttp.ClientSession() as session:
+        (authority,) = line["listen"]
+        host, _, port = authority.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /rest/1/emulator-secret/profile HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+        writer.transport.abort()
+        broken = {"data": b"abcde", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+        assert (await Caller(session, authority).send("/rest/1/emulator-secret/profile", **broken)).status == 200
+        async with Handle.connect(authority) as handle:
+            await handle.add_fault("hang", place="after", seconds=300)
+            hanging = asyncio.create_task(Caller(session, authority).pay(1))
+
+            async def executed() -> bool:
+                return (await handle.effects()).tally.effects == 1
+
+            await eventually(executed)
+        started.terminate()
+        assert await asyncio.wait_for(started.wait(), 10) == 0
+        assert started.stderr is not None
+        assert await started.stderr.read() == b""
+        with pytest.raises(aiohttp.ClientError):
+            await hanging
 
 
 async def test_wrong_settings_end_it_with_a_text(tmp_path: Path) -> None:
