@@ -49,7 +49,7 @@ class Handler:
         except ConnectionError:
             # Gone before the whole request was here: a portal never hears of such a call.
             return web.Response()
-        # A task of its own: the portal works on even if this connection's handler is cancelled.
+        # A task of its own: a client that hangs up ends this handler, and the portal works on.
         reply = await asyncio.shield(self._farm.hold(answer(self._farm, incoming)))
         return _response(reply) if reply.delivery is Delivery.WHOLE else await _deliver(request, reply)
 
@@ -168,8 +168,8 @@ async def running_emulator(
     """Run a farm on free (or given) loopback addresses of this process until the block ends."""
     running = RunningEmulator(farm or make_farm(config))
     handler = Handler(running.farm)
-    server = web.Server(handler, access_log=None, request_factory=_request)
-    guarded = LoopbackServer(handler, access_log=None, request_factory=_request)
+    server = web.Server(handler, handler_cancellation=True, access_log=None, request_factory=_request)
+    guarded = LoopbackServer(handler, handler_cancellation=True, access_log=None, request_factory=_request)
     async with contextlib.AsyncExitStack() as stack:
         listeners = [await listen(server, *split_address(address)) for address in addresses]
         if any_loopback is not None:
