@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitrix24.classification import Body, Credential, Ending, Where, classify
+from bitrix24.classification import TABLE, Body, Credential, Ending, Where, classify, usable
 from bitrix24.errors import Effect, Fate
 
 NOT_RUN, REFUSED, IF_UNPAID, UNKNOWN = Fate.NOT_RUN, Fate.REFUSED, Fate.REFUSED_IF_UNPAID, Fate.UNKNOWN
@@ -183,7 +183,11 @@ def test_a_wrong_pay_system_tells_what_to_choose(text: str):
     assert "portal check" in classify(replied(400, "ERROR_CHECK_FAILURE", text)).remedy
 
 
-codes = st.text(max_size=20) | st.sampled_from(["ERROR_CORE", "ERROR_X", "0", "200640400001"])
+KNOWN = {code for row in TABLE for code in row.codes if code}
+# hypothesis also tries the literals it finds in our modules, so the known codes are taken out.
+codes = (st.text(max_size=20) | st.sampled_from(["ERROR_CORE", "ERROR_X", "0", "200640400001"])).filter(
+    lambda code: usable(code) not in KNOWN
+)
 
 
 @given(code=codes, status=st.integers(100, 599), body=st.sampled_from(Body), in_batch=st.booleans(), text=st.text())
