@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from celery import Celery
+from celery.result import AsyncResult
 from kombu import Queue
 
 from bitrix24.portal import parse_portal
@@ -115,9 +116,11 @@ class House:
         url = celery_url(self.server.url)
         app = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
         app.conf.task_queues = [Queue("payments")]
+        # Celery's results unsubscribe when they are collected, and hang for 20 s when the server has gone by then.
+        app.AsyncResult = type("AsyncResult", (AsyncResult,), {"app": app, "__del__": lambda _result: None})
         return app
 
-    def add_portal(self, **settings: object) -> "TestPortal":
+    def add_portal(self, **settings: object) -> "EmulatedPortal":
         """A new portal at the emulator, known to the ledger."""
         self.portals += 1
         key = f"portal-{self.portals}"
@@ -125,15 +128,15 @@ class House:
         authority = f"127.0.{self.portals // 250 + 1}.{self.portals % 250 + 1}:{port}"
         wait_for(_configure(self.emulator, authority, settings))
         wait_for(_register(self.server.url, key, authority))
-        return TestPortal(self, key, authority)
+        return EmulatedPortal(self, key, authority)
 
-    def add_unreachable_portal(self) -> "TestPortal":
+    def add_unreachable_portal(self) -> "EmulatedPortal":
         """A portal at an address where nobody listens."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             authority = f"127.0.0.1:{taken.getsockname()[1]}"
         wait_for(_register(self.server.url, "unreachable", authority))
-        return TestPortal(self, "unreachable", authority)
+        return EmulatedPortal(self, "unreachable", authority)
 
     def close(self) -> None:
         """End every process that was started."""
@@ -145,7 +148,7 @@ class House:
 
 
 @dataclass(frozen=True)
-class TestPortal:
+class EmulatedPortal:
     """One portal, seen from outside: the emulator's truth."""
 
     house: House

@@ -124,16 +124,18 @@ async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: 
         await settle(lane, [Decision(payment, Requeue()) for payment in payments], deps)
         return
     deps.results.show_started(payments)
+    singly = lane.singly and len(payments) == 1
     try:
-        reply = await _answered(deps.client.pay(lane.portal, [_pay(row) for row in payments], singly=lane.singly))
+        reply = await _answered(deps.client.pay(lane.portal, [_pay(row) for row in payments], singly=singly))
     except PortalError as error:
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
-        await heed(lane, [error], None, deps)
+        await heed(lane, [error], deps, sent_singly=singly)
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
         await deps.limiter.observed(lane.key, _observation(reply))
-        await heed(lane, [answer for answer in reply.answers if isinstance(answer, PortalError)], reply, deps)
+        errors = [answer for answer in reply.answers if isinstance(answer, PortalError)]
+        await heed(lane, errors, deps, reply=reply)
         decisions = [
             Decision(payment, judge(payment, answer, reply.invoices))
             for payment, answer in zip(payments, reply.answers, strict=True)
@@ -147,7 +149,7 @@ async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> 
         invoices = await deps.client.read_back(lane.portal, [payment.invoice_id for payment in doubts])
     except PortalError as error:
         log.warning("reading.failed", portal=lane.key, payments=len(doubts), code=error.code, error=str(error))
-        await heed(lane, [error], None, deps)
+        await heed(lane, [error], deps)
         decisions = [Decision(payment, judge_reading(payment, error)) for payment in doubts]
     else:
         decisions = [Decision(payment, judge_reading(payment, invoices)) for payment in doubts]

@@ -13,11 +13,15 @@ from worker.lane import Lane
 log = structlog.get_logger(__name__)
 
 
-async def heed(lane: Lane, errors: Sequence[PortalError], reply: Reply | None, deps: Deps) -> None:
+async def heed(
+    lane: Lane, errors: Sequence[PortalError], deps: Deps, *, reply: Reply | None = None, sent_singly: bool = False
+) -> None:
     """Apply each distinct effect of a request's errors once, before its payments can be claimed again."""
     first_of = {error.meaning.effect: error for error in reversed(errors)}
     for effect, error in first_of.items():
-        await _apply(effect, error, reply, lane, deps)
+        # A portal that refuses a single call as if it were a batch makes no sense; asking again would never end.
+        nonsense = effect is Effect.SINGLY and sent_singly
+        await _apply(Effect.HOLD if nonsense else effect, error, reply, lane, deps)
 
 
 async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: Lane, deps: Deps) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 import structlog
 from redis.exceptions import RedisError
 
 from ledger.ledger import LeaseLost, Settled
+from ledger.payment import State
 from ledger.verdict import Decision
+from tasks.result import instant
 from worker.deps import Deps
 from worker.lane import Lane
 
@@ -51,13 +53,20 @@ async def durably(lane: Lane, step: Callable[[], Awaitable[T]]) -> T:
 
 def _tell(row: Settled) -> None:
     payment = row.payment
-    log.info(
-        "payment.settled",
-        payment=payment.id,
-        portal=payment.portal,
-        invoice=payment.invoice_id,
-        state=payment.state.value,
-        evidence=payment.evidence.value if payment.evidence else None,
-        code=payment.error.code if payment.error else None,
-        attempts=payment.attempts,
-    )
+    facts = {
+        "payment": payment.id,
+        "portal": payment.portal,
+        "invoice": payment.invoice_id,
+        "attempts": payment.attempts,
+        "code": payment.error.code if payment.error else None,
+    }
+    match payment.state:
+        case State.QUEUED | State.SENDING:
+            log.debug("payment.requeued", **facts)
+        case State.IN_DOUBT:
+            log.warning("payment.in_doubt", quiet_until=instant(payment.quiet_until), **facts)
+        case State.PAID | State.FAILED | State.CANCELLED:
+            evidence = payment.evidence.value if payment.evidence else None
+            log.info("payment.settled", state=payment.state.value, evidence=evidence, **facts)
+        case _:
+            assert_never(payment.state)

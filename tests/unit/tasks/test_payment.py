@@ -29,8 +29,10 @@ def test_whole_numbers_and_digit_strings_are_invoices(value: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, -4, "abc", 1.5, 2.0, True, False, None, "", "0", "-4", "1.5", " 2", "2 ", "٣", "1e3", 2**53, 2**60, "9" * 400]
-    + [[2], {"id": 2}, b"2", float("nan")],
+    [
+        *(0, -4, 1.5, 2.0, True, False, None, 2**53, 2**60, float("nan"), [2], {"id": 2}, b"2"),
+        *("abc", "", "0", "-4", "1.5", " 2", "2 ", "٣", "1e3", "9" * 400),
+    ],
 )
 def test_anything_else_is_refused_as_an_invoice(value: object) -> None:
     """The text names the field and what it must be."""
