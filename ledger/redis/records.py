@@ -8,8 +8,8 @@ from ledger.ledger import Held, LaneView
 from ledger.payment import Evidence, Handle, Payment, PaymentId, PortalKey, Refusal, State
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable
 
-# What a script answers, once it is text: nested lists of strings and integers.
-Reply = str | int | None | list["Reply"]
+# What a script answers: nested lists of strings and integers. Lua does not tell an empty list from an empty table.
+Reply = str | int | list["Reply"] | dict[str, "Reply"]
 Argument = str | int
 
 STATE_LETTERS: Mapping[State, str] = {
@@ -34,6 +34,8 @@ class BadReply(Exception):  # noqa: N818 - a fact about the server's answer
 
 def items(reply: Reply) -> list[Reply]:
     """The list that a script promised."""
+    if reply == {}:
+        return []
     if not isinstance(reply, list):
         raise BadReply(f"a list was expected, not {type(reply).__name__}")
     return reply
@@ -55,8 +57,8 @@ def text(reply: Reply) -> str:
 
 def fields(reply: Reply) -> dict[str, str]:
     """A hash as a script returns it: field, value, field, value, ..."""
-    flat = items(reply)
-    return {text(flat[n]): text(flat[n + 1]) for n in range(0, len(flat), 2)}
+    flat = [text(part) for part in items(reply)]
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def ms(seconds: float) -> int:

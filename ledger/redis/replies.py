@@ -1,14 +1,13 @@
-"""What the client library hands over, as text."""
+"""What the client library hands over, as plain values."""
+
+import json
 
 from ledger.redis.records import BadReply, Reply
 
 
 def as_reply(raw: object) -> Reply:
-    """A reply as nested lists of strings and integers, whether or not the client decodes."""
-    if isinstance(raw, bytes):
-        return raw.decode()
-    if isinstance(raw, list):
-        return [as_reply(part) for part in raw]
-    if raw is None or isinstance(raw, (str, int)):
-        return raw
-    raise BadReply(f"a script answered with {type(raw).__name__}")
+    """A step's JSON as nested lists of strings and integers, whether or not the client decodes."""
+    if not isinstance(raw, (str, bytes)):
+        raise BadReply(f"a script answered with {type(raw).__name__}")
+    reply: Reply = json.loads(raw)
+    return reply

@@ -38,6 +38,7 @@ SCHEMA = 1
 
 _FOLDER = Path(__file__).parent / "lua"
 _PRELUDE = "prelude"
+_WHOLE = "{prelude}\nlocal function step()\n{step}\nend\nreturn cjson.encode(step())\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ class Script:
 
 
 def load_scripts() -> Mapping[str, Script]:
-    """Read every step's script, each with the prelude in front, by the name of its file."""
+    """Read every step's script by the name of its file: the prelude in front, and its answer put out as JSON.
+
+    One string instead of nested arrays: redis-py reads an array of 50 payments element by element, which was most of
+    a worker's time (docs/decisions/0011-step-answers.md).
+    """
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.lua"))}
     prelude = texts.pop(_PRELUDE)
-    return {name: Script.of(prelude + text) for name, text in texts.items()}
+    return {name: Script.of(_WHOLE.format(prelude=prelude, step=text)) for name, text in texts.items()}

@@ -1,25 +1,13 @@
-"""The memory ledger: the conformance suite on a clock that a test moves."""
+"""The memory ledger: the conformance suite, and any sequence of steps."""
 
-from datetime import UTC, datetime, timedelta
+import asyncio
 
 import pytest
+from hypothesis import settings
 
-from ledger.memory import MemoryLedger
+from tests.conformance.ledger.machine import LedgerMachine
+from tests.conformance.ledger.memory import MemoryWorld
 from tests.conformance.ledger.suite import LedgerSuite
-from tests.conformance.ledger.world import LEASE_S, MAX_ATTEMPTS, RETENTION_S
-
-
-class MemoryWorld:
-    """Time is a variable."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 11, 24, tzinfo=UTC)
-        self.ledger = MemoryLedger(
-            lease_s=LEASE_S, retention_s=RETENTION_S, max_attempts=MAX_ATTEMPTS, clock=lambda: self.time
-        )
-
-    async def pass_time(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -30,3 +18,19 @@ def world() -> MemoryWorld:
 
 class TestMemory(LedgerSuite):
     """Every claim of the suite holds in memory."""
+
+
+class MemoryMachine(LedgerMachine):
+    """The memory ledger alone keeps every invariant."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self.worlds = [MemoryWorld()]
+        super().__init__()
+
+    def teardown(self) -> None:
+        self.runner.close()
+
+
+TestMachine = MemoryMachine.TestCase
+TestMachine.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)

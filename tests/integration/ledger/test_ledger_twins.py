@@ -1,0 +1,41 @@
+"""The Redis ledger and its memory twin give the same answers to any sequence of steps."""
+
+import asyncio
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from redis.asyncio import Redis
+
+from config.connections import async_redis_client
+from tests.conformance.ledger.machine import LedgerMachine
+from tests.conformance.ledger.memory import MemoryWorld
+from tests.conformance.ledger.server import ServerWorld
+
+
+class TwinMachine(LedgerMachine):
+    """Both ledgers at once."""
+
+    url: str
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self.client: Redis = async_redis_client(self.url, max_connections=2, decode_responses=True)
+        server = ServerWorld(self.client)
+        self.runner.run(self.client.flushall())
+        self.runner.run(server.start_clock())
+        self.worlds = [MemoryWorld(), server]
+        super().__init__()
+
+    def teardown(self) -> None:
+        self.runner.run(self.client.aclose())
+        self.runner.close()
+
+
+def test_the_server_and_the_memory_twin_answer_alike(redis_url: str):
+    """Every step of any sequence has the same answer and leaves the same rows, counts and due lanes in both."""
+    machine = type("Twins", (TwinMachine,), {"url": redis_url})
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]  # a real server answers thousands of steps
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=checks),
+    )
