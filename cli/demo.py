@@ -46,6 +46,7 @@ def demo(output: Output) -> int:
 async def _demonstrate(output: Output) -> Ending:
     started = time.monotonic()
     output.note("b24pay pays Bitrix24 invoices. Here it pays emulated ones; nothing leaves this machine.\n")
+    output.note("  payments.csv  ──▶  ledger in Redis  ──▶  2 workers  ──▶  2 portals  ──▶  read back as proof\n")
     with output.busy("starting a Redis server, two portals and two workers"):
         async with set_stage(portals=len(_PLANS), workers=_WORKERS) as stage, connected(stage.settings) as session:
             output.done(f"a Redis server, two portals and {_WORKERS} workers run")

@@ -174,7 +174,7 @@ def _decoded_header(content: bytes) -> str:
 
 
 def _split(text: str, delimiter: str) -> list[str]:
-    [values] = csv.reader([text], delimiter=delimiter, strict=True) if text else [[]]
+    [values] = csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True) if text else [[]]
     return [value.strip() for value in values]
 
 

@@ -1,0 +1,94 @@
+"""A house with one worker, and a terminal in it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.main import run
+from tests.house import ROOT, House, a_house
+
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """stdout as one JSON document a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """stdout as the one JSON document it must be."""
+        [only] = self.documents
+        return only
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Gives commands in a house."""
+
+    house: House
+    directory: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Said:
+        """Give one command in this process."""
+        self.capsys.readouterr()
+        code = run(arguments)
+        return Said(code, *self.capsys.readouterr())
+
+    def json(self, *arguments: str) -> Said:
+        """The same with --json."""
+        return self(*arguments, "--json")
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start the command as a process of its own, with pipes."""
+        environ = {**self.house.environment, "PYTHONPATH": str(ROOT)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen([*COMMAND, *arguments], env=environ, cwd=self.directory, text=True, **pipes)
+
+    def feed(self, text: str, *arguments: str) -> Said:
+        """Give a command that reads stdin, as a process."""
+        process = self.start(*arguments)
+        out, err = process.communicate(text, timeout=60)
+        return Said(process.returncode, out, err)
+
+    def file(self, name: str, content: bytes | str) -> str:
+        """A file in the directory that commands run in."""
+        path = self.directory / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """Server, emulator and one worker."""
+    with a_house() as house:
+        house.start_worker()
+        yield house
+
+
+@pytest.fixture
+def terminal(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    """A terminal whose environment is the house's."""
+    for name, value in house.environment.items():
+        if name not in os.environ:
+            monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return Terminal(house, tmp_path, capsys)
