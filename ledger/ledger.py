@@ -168,8 +168,8 @@ class Ledger(Protocol):
     async def recover(self, lease: Lease, quiet_s: float) -> int:
         """Put what an earlier driver left in `sending` in doubt (quiet from its claim on); how many there were."""
 
-    async def claim(self, lease: Lease, limit: int) -> Claimed:
-        """Move the oldest payments from queued to sending. Raises LeaseLost."""
+    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1) -> Claimed:
+        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
 
     async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""

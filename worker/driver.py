@@ -95,14 +95,17 @@ async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
 
 
 async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
-    """Claim what one request may carry and let it fly; False when nothing waits."""
+    """Claim what one request may carry and let it fly; False when nothing (more) is worth a request now."""
     claim_began = deps.clock()
-    claimed = await deps.ledger.claim(lane.lease, batch_size(permit, singly=lane.singly))
+    size = batch_size(permit, singly=lane.singly)
+    claimed = await deps.ledger.claim(lane.lease, size, at_least=lane.wants(size))
     if not claimed.payments:
         await deps.limiter.give_back(lane.key, lane.limits)
+        if claimed.waiting:
+            lane.linger()
         return False
     # From here on a crash may hide a payment that went through.
-    lane.wait_s = 0.0
+    lane.wait_s, lane.lingers_until = 0.0, None
     lane.probing = permit.command_s is None
     lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps))
     return claimed.waiting > 0

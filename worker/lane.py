@@ -12,6 +12,8 @@ from worker.deps import CLAIM_TO_SEND_S
 
 SLICE_S = 5.0  # while other lanes wait for room, a lane claims for this long and then goes to the end of the line
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
+# While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
+LINGER_S = 0.2
 # Longer waits for a permit are spent in the due-set, where they cost nothing.
 LONGEST_WAIT_S = 2.0
 
@@ -31,6 +33,7 @@ class Lane:
     probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
+    lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
     _nudge: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -59,6 +62,17 @@ class Lane:
     def has_room(self) -> bool:
         """Whether another request may be sent beside those in flight."""
         return len(self._in_flight) < MOST_IN_FLIGHT and not (self.probing and self._in_flight)
+
+    def wants(self, batch: int) -> int:
+        """How many payments must wait before a request is worth it: any when none is in flight, else a full batch -
+        unless an unfilled one has waited long enough."""
+        lingered = self.lingers_until is not None and self.clock() >= self.lingers_until
+        return 1 if lingered or not self.busy else batch
+
+    def linger(self) -> None:
+        """Give an unfilled batch some time to fill; it counts from the first call."""
+        if self.lingers_until is None:
+            self.lingers_until = self.clock() + LINGER_S
 
     def may_send(self, claim_began: float, http_total_s: float) -> bool:
         """Whether a call that starts now is over before the lease is, and began soon enough after its claim."""

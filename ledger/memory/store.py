@@ -260,14 +260,15 @@ class MemoryLedger:
             self._book.doubt(replace(row, deaths=row.deaths + 1), quiet_s)
         return len(left)
 
-    async def claim(self, lease: Lease, limit: int) -> Claimed:
-        """Move the oldest payments from queued to sending. Raises LeaseLost."""
+    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1) -> Claimed:
+        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
         lane, book = self._book.driven_still(lease), self._book
         lease.claims += 1
         name = f"{lease.fence}.{lease.claims}"
         if lease.claims > lane.claims and lane.held is None:
             lane.claims = lease.claims
-            for row in [book.rows[payment_id] for payment_id in lane.queue[:limit]]:
+            taken = lane.queue[:limit] if len(lane.queue) >= at_least else []
+            for row in [book.rows[payment_id] for payment_id in taken]:
                 lane.lift(row.id)
                 lane.sending.append(row.id)
                 book.move(replace(row, attempts=row.attempts + 1, sent_at=book.now(), claim=name), State.SENDING)

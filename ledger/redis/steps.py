@@ -187,14 +187,14 @@ def recover(lease: Lease, quiet_ms: int) -> Step[int]:
     return Step("recover", (*_names(lease), quiet_ms), decode)
 
 
-def claim(lease: Lease, number: int, limit: int) -> Step[Claimed]:
-    """Move the oldest payments from queued to sending."""
+def claim(lease: Lease, number: int, limit: int, at_least: int) -> Step[Claimed]:
+    """Move the oldest payments from queued to sending; none while fewer than `at_least` wait."""
 
     def decode(reply: Reply) -> Claimed:
         waiting, *rows = _under_lease(lease, reply)
         return Claimed(tuple(records.payments(rows)), records.number(waiting))
 
-    return Step("claim", (*_names(lease), number, limit), decode)
+    return Step("claim", (*_names(lease), number, limit, at_least), decode)
 
 
 def doubts(lease: Lease, limit: int) -> Step[list[Payment]]:

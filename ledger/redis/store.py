@@ -124,12 +124,12 @@ class RedisLedger:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
         return await self._run(steps.recover(lease, ms(quiet_s)))
 
-    async def claim(self, lease: Lease, limit: int) -> Claimed:
-        """Move the oldest payments from queued to sending. Raises LeaseLost."""
+    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1) -> Claimed:
+        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
         lease.claims += 1
         number = lease.claims
         try:
-            return await self._run(steps.claim(lease, number, limit))
+            return await self._run(steps.claim(lease, number, limit, at_least))
         except BaseException:
             # Nobody knows whether the step was done. Asking again under the same number finds out, unless a later
             # claim has been made; then the next driver's `recover` does.

@@ -7,6 +7,7 @@
   ARGV[3]  fence
   ARGV[4]  number of this claim under the lease: repeating it gives the same payments again and claims nothing
   ARGV[5]  how many at most
+  ARGV[6]  claim nothing while fewer than this wait
   Returns  {0} when the lease is lost, else {1, payments that still wait, row, ...}
 ]]
 -- Cancelled payments stay in the list until they come up; one step steps over so many of them.
@@ -29,7 +30,7 @@ if number <= tonumber(redis.call('HGET', lane, 'claim')) then
   end
 elseif redis.call('HEXISTS', lane, 'held') == 0 then
   redis.call('HSET', lane, 'claim', number)
-  local skips = SKIPS
+  local skips = waiting(portal) >= tonumber(ARGV[6]) and SKIPS or 0
   while #answer < limit + 2 and skips > 0 do
     local id = redis.call('LPOP', queue)
     if not id then break end

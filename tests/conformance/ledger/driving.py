@@ -114,6 +114,16 @@ class Driving:
         claim = await world.ledger.claim(lease, 2)
         assert ([payment.id for payment in claim.payments], claim.waiting) == (["h3"], 0)
 
+    async def test_a_claim_that_wants_more_than_waits_takes_nothing(self, world: World):
+        """An unfilled batch may wait for more payments; how many wait is told all the same."""
+        await accepted(world, "h1", "h2")
+        lease = await take_one(world)
+        claim = await world.ledger.claim(lease, 3, at_least=3)
+        assert (claim.payments, claim.waiting) == ((), 2)
+        await world.ledger.open([an_ask("h3", invoice_id=3)])
+        claim = await world.ledger.claim(lease, 3, at_least=3)
+        assert [payment.id for payment in claim.payments] == ["h1", "h2", "h3"]
+
     async def test_a_claim_repeated_under_its_number_gives_the_same_payments(self, world: World):
         """A claim whose answer was lost is asked again: no payment hides in sending, none is claimed twice."""
         await accepted(world, "h1", "h2", "h3")
