@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from config.addresses import Address, AddressError, Transport, parse_address
+from config.cancellation import cancellable
 from config.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def async_redis_client(
     address = _address(url)
     options = _options(address, retry, decode_responses, socket_timeout_s, client_name)
     if address.transport is Transport.SENTINEL:
-        from redis.asyncio.sentinel import Sentinel
+        from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection
 
         from config.sentinels import BlockingSentinelPool
 
@@ -95,6 +96,7 @@ def async_redis_client(
         through_sentinels: aioredis.Redis = sentinels.master_for(
             address.master,
             connection_pool_class=BlockingSentinelPool,
+            connection_class=cancellable(SentinelManagedConnection),
             max_connections=max_connections,
             timeout=POOL_WAIT_S,
         )
@@ -102,7 +104,7 @@ def async_redis_client(
     pool = aioredis.BlockingConnectionPool(
         max_connections=max_connections,
         timeout=POOL_WAIT_S,
-        connection_class=_connection_class(address, aioredis),
+        connection_class=cancellable(_connection_class(address, aioredis)),
         **options,
     )
     return aioredis.Redis.from_pool(pool)
