@@ -9,6 +9,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 if TYPE_CHECKING:
     from redis.asyncio import Connection as _Connection
 else:
@@ -16,17 +18,23 @@ else:
 
 
 class CancellableWrites(_Connection):
-    """To be put in front of a redis-py connection class."""
+    """To be put in front of a redis-py connection class: the write's time limit is ours, by `asyncio.timeout`."""
 
-    async def send_packed_command(self, command: Any, check_health: Any = True) -> None:  # noqa: FBT002 - the signature is redis-py's
-        """As redis-py does, and raise a cancellation that came while the command was written."""
-        task = asyncio.current_task()
-        before = task.cancelling() if task else 0
-        await super().send_packed_command(command, check_health)
-        if task and task.cancelling() > before:
-            # Nobody will read the reply, so nobody else may use this connection.
+    async def send_packed_command(self, command: Any, check_health: Any = True) -> None:  # noqa: FBT002 - redis-py's
+        """As redis-py does; raises redis' ConnectionError and TimeoutError."""
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        limit_s, self.socket_timeout = self.socket_timeout, None  # without one, redis-py writes without wait_for
+        try:
+            async with asyncio.timeout(limit_s):
+                await super().send_packed_command(command, check_health=False)
+        except TimeoutError:
             await self.disconnect(nowait=True)
-            raise asyncio.CancelledError
+            raise RedisTimeoutError("Timeout writing to socket") from None
+        finally:
+            self.socket_timeout = limit_s
 
 
 def cancellable(connection_class: type) -> type:

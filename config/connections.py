@@ -11,7 +11,6 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from config.addresses import Address, AddressError, Transport, parse_address
-from config.cancellation import cancellable
 from config.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def async_redis_client(
     import redis.asyncio as aioredis
     from redis.asyncio.retry import Retry
     from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+
+    from config.cancellation import cancellable
 
     backoff = ExponentialWithJitterBackoff(base=REPLAY_BASE_S, cap=REPLAY_CAP_S) if replay else NoBackoff()
     retry = Retry(backoff, REPLAYS if replay else 0)
