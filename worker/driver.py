@@ -133,6 +133,8 @@ async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: 
     except PortalError as error:
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
         await heed(lane, [error], deps, sent_singly=singly)
+        # The refusal of a group speaks of the request; each payment alone gets an answer of its own.
+        lane.singly |= len(payments) > 1 and error.meaning.fate in (Fate.REFUSED, Fate.REFUSED_IF_UNPAID)
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:

@@ -116,6 +116,14 @@ def test_a_method_that_may_not_be_batched_is_called_singly(house: House, celery:
     assert celery.AsyncResult(ids[0]).result["evidence"] == "read_back"
 
 
+def test_a_group_that_is_refused_as_a_whole_is_sent_one_by_one(house: House, celery: Celery) -> None:
+    """Too large or of the wrong shape for the front end says nothing about a payment: each gets its own answer."""
+    portal = house.add_portal()
+    portal.fault("error", place="before", method="batch", status=400, code="ERROR_CHECK_FAILURE", text="too much")
+    assert_all_paid_once(celery, portal, send_bulk(celery, portal, 5))
+    assert portal.counters.requests <= 12
+
+
 def test_a_revoked_webhook_holds_the_lane_and_loses_nothing(house: House, celery: Celery) -> None:
     """A handful of requests, no failed payment; after the credential is back and the lane resumed, all are paid."""
     portal = house.add_portal(webhooks={"1/another": {}})
