@@ -8,7 +8,7 @@ COPY requirements.txt requirements-build.txt ./
 RUN /opt/b24pay/bin/pip install --require-hashes --no-deps -r requirements.txt \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --no-deps -r requirements-build.txt
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY config/ config/
 COPY ledger/ ledger/
 COPY limiter/ limiter/
@@ -35,7 +35,7 @@ USER 10001:10001
 # SIGTERM finishes what is in flight and hands the lanes back; give it longer than one REST call (60 s in compose).
 STOPSIGNAL SIGTERM
 # The worker answers over the broker, so "healthy" means that it really consumes.
-HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 \
     CMD ["sh", "-c", "celery -A worker inspect ping --timeout 10 --destination \"celery@$HOSTNAME\""]
 CMD ["celery", "-A", "worker", "worker", "--pool", "threads", "--concurrency", "2", \
      "--without-gossip", "--without-mingle", "--without-heartbeat"]

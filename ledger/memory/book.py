@@ -66,6 +66,8 @@ class Book:
         expired = {row.id for row in self.rows.values() if row.finished_at is not None and row.finished_at <= horizon}
         for payment_id in expired:
             row = self.rows.pop(payment_id)
+            for handle in self.handles(row):
+                self.outbox.pop(handle, None)
             self.lanes[row.portal].finished.remove(payment_id)
             self.paid_before.pop(payment_id, None)
         if expired:
