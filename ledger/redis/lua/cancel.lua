@@ -1,5 +1,6 @@
 --[[
-  Withdraw a queued payment. It stays in the lane's list until a claim steps over it.
+  Withdraw a queued payment. Its place in the lane is searched for: a withdrawal is rare, and a name left behind would
+  stand for another payment once its own record had expired.
 
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  payment id or handle
@@ -9,8 +10,8 @@
 local id, record, late = resolve(ARGV[1])
 if not id then return {} end
 if record.s == 'q' then
+  redis.call('LREM', P .. 'q:' .. record.l, 1, id)
   finish(id, record, 'c', tonumber(ARGV[2]))
   trim(record.l)
-  if waiting(record.l) == 0 then redis.call('DEL', P .. 'q:' .. record.l) end
 end
 return row(id, late)

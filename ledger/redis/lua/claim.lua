@@ -10,7 +10,7 @@
   ARGV[6]  claim nothing while fewer than this wait
   Returns  {0} when the lease is lost, else {1, payments that still wait, row, ...}
 ]]
--- Cancelled payments stay in the list until they come up; one step steps over so many of them.
+-- A name in the list that is not queued any more is stepped over; one step steps over so many of them at the most.
 local SKIPS = 1000
 local portal, number, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local lane, queue, sending = P .. 'l:' .. portal, P .. 'q:' .. portal, P .. 's:' .. portal
