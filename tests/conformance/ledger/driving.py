@@ -124,6 +124,16 @@ class Driving:
         claim = await world.ledger.claim(lease, 3, at_least=3)
         assert [payment.id for payment in claim.payments] == ["h1", "h2", "h3"]
 
+    async def test_a_claim_may_wait_until_it_is_worth_a_request(self, world: World):
+        """While fewer than `at_least` payments wait none is claimed, and withdrawn ones do not count as waiting."""
+        await accepted(world, "h1", "h2", "h3")
+        await world.ledger.cancel("h1")
+        lease = await take_one(world)
+        claim = await world.ledger.claim(lease, 10, at_least=3)
+        assert (claim.payments, claim.waiting) == ((), 2)
+        claim = await world.ledger.claim(lease, 10, at_least=2)
+        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h2", "h3"], 0)
+
     async def test_a_claim_repeated_under_its_number_gives_the_same_payments(self, world: World):
         """A claim whose answer was lost is asked again: no payment hides in sending, none is claimed twice."""
         await accepted(world, "h1", "h2", "h3")
