@@ -109,17 +109,20 @@ async def _until_ready(children: Sequence[Child], ready_file: Path) -> None:
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demonstration as Ctrl-C does: through every `finally`."""
+    """SIGTERM and a closed terminal end the demonstration as Ctrl-C does: through every `finally`.
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    The loop takes them between two steps. A handler that raises would do so anywhere, also inside of a library that
+    holds a lock, and the stopping of a child would then wait for that lock for ever.
+    """
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 @contextmanager

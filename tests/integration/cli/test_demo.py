@@ -70,9 +70,12 @@ def test_the_demonstration_ends_well_and_leaves_nothing(temporary: Path):
 def test_an_interrupted_demonstration_leaves_nothing_running(temporary: Path, number: signal.Signals):
     """Whatever ends it, its processes end; Ctrl-C also removes its files and makes no noise."""
     process = start("demo", temporary=temporary)
-    eventually_sync(lambda: any("worker" in each for each in left_running(temporary)))
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    try:
+        eventually_sync(lambda: any("worker" in each for each in left_running(temporary)))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()  # of a process that has ended, nothing
     eventually_sync(lambda: left_running(temporary) == [])
     if number is not signal.SIGKILL:
         assert process.returncode == 130
