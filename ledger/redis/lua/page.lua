@@ -56,6 +56,7 @@ local function ids()
 end
 
 local rows = {}
+if last < first then return rows end
 for _, id in ipairs(ids()) do
   if redis.call('EXISTS', P .. 'p:' .. id) == 1 then rows[#rows + 1] = row(id) end
 end

@@ -59,7 +59,8 @@ class LedgerMachine(RuleBasedStateMachine):
         return answer
 
     def a_lease(self, data: st.DataObject) -> Lease:
-        return data.draw(st.sampled_from(self.leases))
+        # Mostly one that may still hold; the older ones are all refused alike.
+        return data.draw(st.sampled_from(self.leases[-3:]))
 
     @rule(
         handle=st.sampled_from(HANDLES),
@@ -83,10 +84,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.integers(1, 3), repeated=st.booleans())
     def claim(self, data: st.DataObject, limit: int, repeated: bool) -> None:
         lease = self.a_lease(data)
-        if repeated and lease.claims:
+        claim = self.under(lease, lambda ledger, lease: ledger.claim(lease, limit))
+        if claim is None:
+            return
+        self.seen += claim.payments
+        if repeated:
             lease.claims -= 1
-        if claim := self.under(lease, lambda ledger, lease: ledger.claim(lease, limit)):
-            self.seen += claim.payments
+            again = self.under(lease, lambda ledger, lease: ledger.claim(lease, limit))
+            assert again == claim
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
@@ -97,7 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), verdicts=st.lists(st.sampled_from(VERDICTS), min_size=1, max_size=3), twice=st.booleans())
     def settle(self, data: st.DataObject, verdicts: list[object], twice: bool) -> None:
         lease = self.a_lease(data)
-        ours = [payment for payment in self.seen if payment.portal == lease.portal]
+        ours = [payment for payment in self.seen if payment.portal == lease.portal][-6:]
         if not ours:
             return
         made = [Decision(data.draw(st.sampled_from(ours)), verdict) for verdict in verdicts]  # type: ignore[arg-type]  # drawn from VERDICTS
@@ -113,8 +118,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.both(lambda ledger: ledger.open(asks))
         self.payments_move_along_the_arrows()
         for lease in self.both(lambda ledger: ledger.take("three", 2))[0]:
-            self.leases.append(replace(lease))
             self.turn(lease, data)
+            self.leases.append(lease)
             if ends:
                 self.under(lease, lambda ledger, lease: ledger.release(lease, 0))
 
@@ -192,15 +197,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.rows_before = rows
 
     @invariant()
-    def an_invoice_has_one_open_payment(self) -> None:
-        """Two open payments could both be sent."""
-        opened = [(payment.portal, payment.invoice_id) for payment in self.rows() if payment.state in OPEN]
-        assert len(opened) == len(set(opened))
-
-    @invariant()
     def counts_are_exact_and_no_work_is_forgotten(self) -> None:
-        """The counts are those of the lists, and a lane with work is due unless a person holds it."""
+        """The counts are those of the lists, a lane with work is due unless a person holds it, and no invoice has two
+        open payments, which could both be sent."""
         rows = self.rows()
+        opened = [(payment.portal, payment.invoice_id) for payment in rows if payment.state in OPEN]
+        assert len(opened) == len(set(opened))
         for lane in self.both(lambda ledger: ledger.lanes()):
             states = [payment.state for payment in rows if payment.portal == lane.portal]
             assert lane.counts == {state: states.count(state) for state in State}

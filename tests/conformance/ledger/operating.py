@@ -96,6 +96,7 @@ class Operating:
         await world.ledger.cancel("h2")
         pages = [await world.ledger.payments(PORTAL, State.QUEUED, offset, 2) for offset in (0, 2, 4)]
         assert [[payment.id for payment in page] for page in pages] == [["h1", "h3"], ["h4", "h5"], []]
+        assert await world.ledger.payments(PORTAL, State.QUEUED, 0, 0) == []
         lease = await take_one(world)
         await settle(world, lease, (await world.ledger.claim(lease, 3)).payments[:1], LOST)
         for state, ids in ((State.SENDING, ["h3", "h4"]), (State.IN_DOUBT, ["h1"]), (State.QUEUED, ["h5"])):

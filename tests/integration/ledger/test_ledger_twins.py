@@ -37,9 +37,9 @@ def test_the_server_and_the_memory_twin_answer_alike(redis_url: str):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=200,
+            max_examples=100,
             derandomize=True,  # the same histories in every run: a red build is red again
-            stateful_step_count=30,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
             # Thousands of steps on a real server: a failure is shown as it was found, shrinking it takes minutes.
