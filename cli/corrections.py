@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.exits import worst
+from cli.lookups import pages
 from cli.output import Output, cell, speaks, state, table
-from cli.payments import pages
 from cli.session import Session, open_session, require_portal, run
+from config.redaction import redact
 
 if TYPE_CHECKING:
     from ledger.payment import Payment, State
@@ -70,14 +71,15 @@ def cancel(output: Output, ids: tuple[str, ...], *, dry_run: bool) -> int:
 async def _change(session: Session, output: Output, ids: Sequence[str], change: Change, *, dry_run: bool) -> int:
     shown = table("id", "status", "what happened")
     done = refused = 0
-    for payment_id in ids:
+    for payment_id in dict.fromkeys(ids):
         [before] = await session.ledger.find([payment_id])
         after = before if dry_run or before is None else await change.make(before.id)
         changed, text = _outcome(before, after, change, dry_run=dry_run)
         done, refused = done + changed, refused + (not changed)
         status = after.state if after else None
-        output.data({"id": payment_id, "changed": changed and not dry_run, "status": status, "text": text}, "")
-        shown.add_row(cell(payment_id), state(status) if status else cell(None), cell(text))
+        if output.json:
+            output.data({"id": payment_id, "changed": changed and not dry_run, "status": status, "text": text}, "")
+        shown.add_row(cell(redact(payment_id)), state(status) if status else cell(None), cell(text))
     if not output.json:
         output.data({}, shown if ids else "Nothing to do.")
     return worst(done=done, refused=refused)
@@ -93,4 +95,4 @@ def _outcome(before: "Payment | None", after: "Payment | None", change: Change, 
         return True, f"{before.state} -> {after.state}"
     if before.state is change.allowed:
         return False, f"stays {after.state}: another payment of the invoice is open or paid"
-    return False, f"stays {after.state}: only {change.allowed} payments can be changed so"
+    return False, f"stays {after.state}: only {change.allowed} payments can become {change.leads_to}"

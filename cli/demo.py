@@ -1,5 +1,6 @@
 """`b24pay demo`: see payments travel from a CSV file through Redis and workers to two portals, and back as proof."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.ending import Account, Ending, document_of, summary_of
-from cli.exits import Exit
+from cli.enrolment import enrol
+from cli.exits import INTERRUPTED, Exit
 from cli.imports import import_payments
+from cli.lookups import pages
 from cli.output import Output, speaks
-from cli.payments import pages
-from cli.portals import enrol
 from cli.sample import PAYMENTS, Sample, make_sample
 from cli.session import Session, connected, run
 from cli.sheet import Sheet
@@ -38,7 +39,11 @@ def demo(output: Output) -> int:
 
     Starts a Redis server, two portals and two workers, and leaves nothing behind.
     """
-    ending = run(_demonstrate(output))
+    try:
+        ending = run(_demonstrate(output))
+    except KeyboardInterrupt:
+        output.note("Interrupted. Everything that was started has been stopped.")
+        return INTERRUPTED
     output.data(document_of(ending), lambda: summary_of(ending))
     return Exit.IN_DOUBT if ending.differences else Exit.DONE
 
@@ -47,6 +52,8 @@ async def _demonstrate(output: Output) -> Ending:
     started = time.monotonic()
     output.note("b24pay pays Bitrix24 invoices. Here it pays emulated ones; nothing leaves this machine.\n")
     output.note("  payments.csv  ──▶  ledger in Redis  ──▶  2 workers  ──▶  2 portals  ──▶  read back as proof\n")
+    if os.environ.get("REDIS_URL"):
+        output.note("  REDIS_URL is set and not used: the demonstration has a server of its own.\n")
     with output.busy("starting a Redis server, two portals and two workers"):
         async with set_stage(portals=len(_PLANS), workers=_WORKERS) as stage, connected(stage.settings) as session:
             output.done(f"a Redis server, two portals and {_WORKERS} workers run")

@@ -144,7 +144,7 @@ async def _portals(session: Session) -> list[Symptom]:
 
 
 def _settings_table(rows: "list[EffectiveSetting]") -> RenderableType:
-    shown = table("setting", "value", "from", "meaning")
+    shown = table("setting", "value", "from", "meaning", words=("value", "meaning"))
     for row in rows:
         shown.add_row(cell(row.name), cell(row.value), cell(row.origin, "dim"), cell(row.meaning, "dim"))
     return shown

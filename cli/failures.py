@@ -1,29 +1,53 @@
 """What went wrong, in words an operator can act on: the one table from exceptions to causes, next steps, exit codes."""
 
+from typing import TYPE_CHECKING
+
 from cli.exits import CommandError, Exit
 from config.errors import ConfigurationError
 from config.redaction import redact
 
+if TYPE_CHECKING:
+    from bitrix24.errors import PortalError
+    from bitrix24.registry import RegistryError
+
 
 def explained(error: Exception) -> CommandError:
     """The command's end that an exception means; an unknown one is shown by its kind and redacted text."""
+    if (written := _of_descriptions(error)) is not None:
+        return written
+    known = _known(error)
+    # What was typed may be repeated in a cause: a webhook in the place of a portal's key, say.
+    return CommandError(redact(known.cause), known.next_step, known.code)
+
+
+def _of_descriptions(error: Exception) -> CommandError | None:
+    """Errors that repeat nothing secret but give examples, which must stay readable."""
+    from bitrix24.portal import InvalidPortal
+
+    if isinstance(error, InvalidPortal):
+        cause = f"The portal's description was refused:\n{error}"
+        return CommandError(cause, "Mend it; nothing was stored.", Exit.USAGE)
+    if isinstance(error, ConfigurationError):
+        return CommandError(str(error), "Mend every line above, then give the command again.", Exit.CONFIGURATION)
+    return None
+
+
+def _known(error: Exception) -> CommandError:
     if isinstance(error, CommandError):
         return error
-    known = _of_settings(error) or _of_redis(error) or _of_portals(error) or _of_payments(error)
+    known = _of_server(error) or _of_redis(error) or _of_portals(error) or _of_payments(error)
     if known is not None:
         return known
     return CommandError(
-        f"Unexpected {type(error).__name__}: {redact(str(error))}",
+        f"Unexpected {type(error).__name__}: {error}",
         "Repeat the command; if it stays, report it together with `b24pay doctor --json`.",
         Exit.TEMPORARY,
     )
 
 
-def _of_settings(error: Exception) -> CommandError | None:
+def _of_server(error: Exception) -> CommandError | None:
     from cli.embedded import NoEmbeddedServerError
 
-    if isinstance(error, ConfigurationError):
-        return CommandError(str(error), "Mend every line above, then give the command again.", Exit.CONFIGURATION)
     if isinstance(error, NoEmbeddedServerError):
         return CommandError(str(error), "Set REDIS_URL to a server, or install one.", Exit.UNREACHABLE)
     return None
@@ -43,13 +67,13 @@ def _of_redis(error: Exception) -> CommandError | None:
         return CommandError("Redis is loading its data.", "Wait a moment and give the command again.", Exit.TEMPORARY)
     if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
         return CommandError(
-            f"Redis cannot be reached ({type(error).__name__}): {redact(str(error))}",
+            f"Redis cannot be reached ({type(error).__name__}): {error}",
             "Start the server or correct REDIS_URL; `b24pay doctor` shows what is used. Repeating is safe.",
             Exit.UNREACHABLE,
         )
     if isinstance(error, exceptions.RedisError):
         return CommandError(
-            f"Redis refused a step: {redact(str(error))}",
+            f"Redis refused a step: {error}",
             "See `b24pay doctor`; when the server is mended, repeat the command.",
             Exit.TEMPORARY,
         )
@@ -57,22 +81,41 @@ def _of_redis(error: Exception) -> CommandError | None:
 
 
 def _of_portals(error: Exception) -> CommandError | None:
-    from bitrix24.errors import NoAnswer, NotSent, PortalError
-    from bitrix24.portal import InvalidPortal
-    from bitrix24.registry import CannotDecrypt, RegistryError, SecretKeyMissing
+    from bitrix24.errors import PortalError
+    from bitrix24.registry import RegistryError
 
-    if isinstance(error, InvalidPortal):
-        return CommandError(f"The portal's description was refused:\n{error}", "Mend it; nothing was stored.")
-    if isinstance(error, SecretKeyMissing | CannotDecrypt):
-        step = "Set B24PAY_SECRET_KEYS to the keys that the workers use."
-        return CommandError(_sentence(str(error)), step, Exit.CONFIGURATION)
     if isinstance(error, RegistryError):
-        return CommandError(_sentence(str(error)), "See `b24pay portal list`.")
+        return _of_registry(error)
+    return _of_answers(error) if isinstance(error, PortalError) else None
+
+
+def _of_registry(error: "RegistryError") -> CommandError:
+    from bitrix24.registry import CannotDecrypt, PortalExists, SecretKeyMissing
+
+    step, code = "See `b24pay portal list`.", Exit.REFUSED
+    if isinstance(error, SecretKeyMissing):
+        step = "Set B24PAY_SECRET_KEYS to the keys that the workers use; .env.example says how a first one is made."
+        code = Exit.CONFIGURATION
+    elif isinstance(error, CannotDecrypt):
+        step = "Set B24PAY_SECRET_KEYS to all keys that are in use, the newest first; `b24pay doctor` looks again."
+        code = Exit.CONFIGURATION
+    elif isinstance(error, PortalExists):
+        step = "See `b24pay portal list`. The same portal under a new address: add --moved."
+    return CommandError(_sentence(str(error)), step, code)
+
+
+def _of_answers(error: "PortalError") -> CommandError:
+    from bitrix24.errors import NoAnswer, NotSent
+
+    told = answer_of(error)
     if isinstance(error, NotSent | NoAnswer):
-        return CommandError(f"The portal did not answer: {error}", "Check its address and try again.", Exit.UNREACHABLE)
-    if isinstance(error, PortalError):
-        return CommandError(f"The portal refused: {error}", error.meaning.remedy or "Check the webhook and its rights.")
-    return None
+        return CommandError(f"The portal did not answer: {told}.", "Check its address and try again.", Exit.UNREACHABLE)
+    return CommandError(f"The portal refused: {told}.", error.meaning.remedy or "Check the webhook and its rights.")
+
+
+def answer_of(error: "PortalError") -> str:
+    """A portal's answer as people read it: the code where there is one, and the text."""
+    return ": ".join(part.rstrip(".") for part in (error.code, error.text) if part)
 
 
 def _of_payments(error: Exception) -> CommandError | None:
@@ -80,7 +123,8 @@ def _of_payments(error: Exception) -> CommandError | None:
     from tasks.errors import InvalidPayment
 
     if isinstance(error, LaneNotEmpty):
-        return CommandError(str(error), "Let its payments end, or cancel them: `b24pay list --portal KEY`.")
+        cause = _sentence(str(error).partition(" Next step:")[0])
+        return CommandError(cause, "See them with `b24pay list`; let them end, or cancel them.")
     if isinstance(error, InvalidPayment):
         return CommandError(str(error), "Nothing was accepted; correct the request and give it again.")
     return None

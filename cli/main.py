@@ -4,6 +4,7 @@ Data goes to stdout, everything else to stderr. An error has a cause, a next ste
 `--json` it is one JSON object on stderr.
 """
 
+import difflib
 import importlib
 import json
 import sys
@@ -14,15 +15,16 @@ import click
 
 from cli.exits import INTERRUPTED, CommandError, Exit
 from cli.output import Output
+from config.redaction import redact
 
 # Where each verb lives. Loaded at first use: `b24pay --help` and shell completion stay quick.
 _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "portal": ("cli.portals", "portal", "Add, list, check, hold, resume and remove portals."),
     "pay": ("cli.payments", "pay", "Pay one invoice."),
     "import": ("cli.imports", "import_sheet", "Pay the invoices of a CSV file."),
-    "status": ("cli.payments", "status", "Show what became of payments."),
-    "list": ("cli.payments", "list_payments", "List payments."),
-    "inspect": ("cli.payments", "inspect", "Show all that is known about a payment."),
+    "status": ("cli.lookups", "status", "Show what became of payments."),
+    "list": ("cli.lookups", "list_payments", "List payments."),
+    "inspect": ("cli.lookups", "inspect", "Show all that is known about a payment."),
     "stats": ("cli.watching", "stats", "Count payments by portal and state."),
     "watch": ("cli.watching", "watch", "Watch the lanes live."),
     "retry": ("cli.corrections", "retry", "Queue failed payments again."),
@@ -48,6 +50,16 @@ class Verbs(click.Group):
         command = getattr(importlib.import_module(module), name)
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb; a misspelt one is refused with the nearest that there is."""
+        near = difflib.get_close_matches(args[0], _VERBS, n=2, cutoff=0.5)
+        if args[0] in _VERBS or args[0].startswith("-") or not near:
+            return super().resolve_command(ctx, args)
+        meant = " or ".join(map(repr, near))
+        raise click.UsageError(f"No such command {args[0]!r}. Did you mean {meant}?", ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing them."""
         with formatter.section("Commands"):
@@ -71,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         ended = b24pay.main(list(arguments), prog_name="b24pay", standalone_mode=False)
     except click.UsageError as error:
-        return _misused(output, error)
+        return _misused(output, error, arguments)
     except (KeyboardInterrupt, click.Abort):
         output.note("Interrupted. What was accepted stays accepted.")
         return INTERRUPTED
@@ -84,9 +96,14 @@ def run(arguments: Sequence[str]) -> int:
     return int(ended) if isinstance(ended, int) else Exit.DONE
 
 
-def _misused(output: Output, error: click.UsageError) -> int:
+def _misused(output: Output, error: click.UsageError, arguments: Sequence[str]) -> int:
     help_step = f"See `{error.ctx.command_path} --help`." if error.ctx else "See `b24pay --help`."
-    return _failed(output, CommandError(error.format_message(), help_step, Exit.USAGE))
+    if any(redact(word) != word for word in arguments):
+        help_step += (
+            " A secret does not belong on the command line, where the machine's other users see it: give it on stdin."
+        )
+    # What was typed may be repeated in the message.
+    return _failed(output, CommandError(redact(error.format_message()), help_step, Exit.USAGE))
 
 
 def _failed(output: Output, error: CommandError) -> int:

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from cli.exits import CommandError, Exit
+
 Document = Mapping[str, object]
-# Without a terminal there is no width to fit; a table then is as wide as it needs to be.
-_WIDE: Final = 240
+# Without a terminal there is no width to fit: a row stays one line, whatever a portal's error text is like.
+_WIDE: Final = 10_000
+# A column of words stays readable down to this width; below it a table is shown row by row.
+_NARROWEST: Final = 12
 
 
 class Output:
@@ -26,9 +30,9 @@ class Output:
         self.json = json
         self.closed = False  # the reader of stdout has gone; nobody sees data any more
         self._spinner: Status | None = None
-        self._stdout = stdout or sys.stdout
+        self._stdout = stdout or sys.stdout or _nothing()
         self._console = _console(self._stdout)
-        self.errors = _console(stderr or sys.stderr)
+        self.errors = _console(stderr or sys.stderr or _nothing())
 
     @property
     def live(self) -> bool:
@@ -46,13 +50,26 @@ class Output:
         return self._console
 
     def data(self, document: Document, shown: RenderableType | Callable[[], RenderableType]) -> None:
-        """Write one piece of data: the document for scripts, or what is shown to people."""
-        if self.json:
-            self._write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
-        elif not self.closed:
-            with self._console.capture() as capture:
-                self._console.print(shown() if callable(shown) else shown, soft_wrap=isinstance(shown, str))
-            self._write(capture.get())
+        """Write one piece of data: the document for scripts, or what is shown to people.
+
+        Raises CommandError where stdout takes no more; a reader that has gone is no error.
+        """
+        if self.closed:
+            return
+        try:
+            self._stdout.write(_line_of(document) if self.json else self._rendered(shown))
+            self._stdout.flush()
+        except OSError as error:
+            self.closed = True
+            self._forget(self._stdout)
+            if not isinstance(error, BrokenPipeError | ConnectionResetError):
+                cause = f"The output cannot be written: {error.strerror}. What the command has done stays done."
+                raise CommandError(cause, "Give stdout a place with room, then look again.", Exit.TEMPORARY) from None
+
+    def _rendered(self, shown: RenderableType | Callable[[], RenderableType]) -> str:
+        with self._console.capture() as capture:
+            self._console.print(shown() if callable(shown) else shown, soft_wrap=isinstance(shown, str))
+        return capture.get() if self._console.is_terminal else _unpadded(capture.get())
 
     def note(self, text: str, style: str = "") -> None:
         """Tell a person something that is not data."""
@@ -80,16 +97,6 @@ class Output:
         if self._spinner is not None:
             self._spinner.stop()
         self.note(f"  ✓ {text}", style="green" if self.live else "")
-
-    def _write(self, text: str) -> None:
-        if self.closed:
-            return
-        try:
-            self._stdout.write(text)
-            self._stdout.flush()
-        except (BrokenPipeError, ConnectionResetError):
-            self.closed = True
-            self._forget(self._stdout)
 
     @staticmethod
     def _forget(stream: Any) -> None:
@@ -123,11 +130,45 @@ def cell(value: object, style: str = "") -> Text:
     return Text("-" if value is None or value == "" else plain(value), style=style)
 
 
-def table(*columns: str, title: str | None = None, numbers: Sequence[str] = ()) -> Table:
-    """A table in the one look that every command has; `numbers` names the columns that align right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+class FittingTable(Table):
+    """A table that is shown row by row where the terminal is too narrow to keep its ids and numbers whole."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table, or one list of names and values per row."""
+        if len(self.columns) < 3 or self._least(console) <= options.max_width:  # noqa: PLR2004 - two columns are a list
+            yield from super().__rich_console__(console, options)
+            return
+        if self.title:
+            yield Text(str(self.title), style="bold")
+        names = [str(column.header) for column in self.columns]
+        for number, row in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
+            if number:
+                yield ""
+            yield facts(dict(zip(names, row, strict=True)))
+
+    def _least(self, console: Console) -> int:
+        """The width at which nothing but columns of words is folded."""
+        unlimited, kept = console.options.update(width=_WIDE), []
+        for column in self.columns:
+            width = max(console.measure(each, options=unlimited).maximum for each in (column.header, *column.cells))
+            kept.append(width if column.no_wrap else min(width, _NARROWEST))
+        return sum(kept) + 2 * (len(kept) - 1)
+
+
+def table(
+    *columns: str, title: str | None = None, numbers: Sequence[str] = (), words: Sequence[str] | None = None
+) -> Table:
+    """A table in the one look that every command has.
+
+    `numbers` names the columns that align right, `words` those that may be folded (the last one, where not given).
+    """
+    made = FittingTable(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
+    folded = columns[-1:] if words is None else words
     for name in columns:
-        made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        whole = len(columns) > 2 and name not in folded  # noqa: PLR2004 - as above
+        made.add_column(name, justify="right" if name in numbers else "left", overflow="fold", no_wrap=whole)
     return made
 
 
@@ -154,6 +195,24 @@ STATE_STYLES: Final[Mapping[str, str]] = {
 def state(value: str) -> Text:
     """A payment's state in its colour."""
     return Text(value, style=STATE_STYLES.get(value, ""))
+
+
+def _line_of(document: Document) -> str:
+    """One line of JSON; what a terminal might obey (control characters, turned text) is escaped."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    return text + "\n"
+
+
+def _unpadded(text: str) -> str:
+    """Without the blanks that only make columns equally wide."""
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def _nothing() -> TextIO:
+    """Where text goes when a process was started with its stream closed."""
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - a stream like stdout, open until the end
 
 
 def _console(stream: TextIO) -> Console:

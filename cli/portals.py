@@ -1,29 +1,26 @@
-"""`b24pay portal`: which accounts are paid, with which credential, and whether their lanes may go on."""
+"""`b24pay portal`: which accounts are paid, how their lanes stand, and whether they may go on."""
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Group
 from rich.text import Text
 
+from cli.enrolment import add
 from cli.exits import CommandError, Exit
+from cli.failures import answer_of, explained
+from cli.findings import document_of_findings, shown_findings
 from cli.output import Output, cell, facts, speaks, table
 from cli.session import Session, lane_of, open_session, run
+from config.redaction import redact
 
 if TYPE_CHECKING:
-    from bitrix24.checkup import Checkup
-    from bitrix24.portal import Portal
     from bitrix24.registry import StoredPortal
     from ledger.ledger import LaneView
 
-# A description is a few hundred bytes; more is a wrong file.
-_LARGEST_DESCRIPTION: Final = 65_536
-_LEVEL_STYLES: Final[Mapping[str, str]] = {"ok": "green", "warning": "yellow", "error": "red"}
+_NONE_YET: Final = "No portals yet. Add one with `b24pay portal add KEY`."
 
 
 @click.group()
@@ -31,76 +28,7 @@ def portal() -> None:
     """Add, list, check, hold, resume and remove portals."""
 
 
-@portal.command()
-@click.argument("key")
-@click.option("--file", "source", type=click.Path(dir_okay=False), help="Read the description here, not from stdin.")
-@click.option("--check/--no-check", default=True, show_default=True, help="Look at the portal before it is stored.")
-@click.option("--moved", is_flag=True, help="The portal was renamed: the key may get another address.")
-@click.option("--dry-run", is_flag=True, help="Check everything and store nothing.")
-@speaks
-def add(output: Output, key: str, source: str | None, *, check: bool, moved: bool, dry_run: bool) -> int:
-    """Store a portal under KEY, or give it a new credential.
-
-    The description is a JSON object on stdin, so that no secret stands in the list of processes:
-
-    {"webhook": "https://acme.bitrix24.com/rest/1/CODE/"}
-
-    Optional: "plan": "enterprise", "limits": {"requests_per_second": 2, "burst": 50}.
-    """
-    description = _read_description(source, output)
-
-    async def work() -> int:
-        async with open_session() as session:
-            checkup = await enrol(session, key, description, check=check, moved=moved, dry_run=dry_run)
-            lane = await lane_of(session, key)
-        done = "would be stored" if dry_run else "stored"
-        document = {"key": key, "stored": not dry_run, "checked": checkup is not None, **_findings(checkup)}
-        output.data(document, lambda: Group(f"Portal {key}: {done}.", *_shown_findings(checkup)))
-        if lane and lane.held:
-            output.note(f"The lane is held ({lane.held.code}): resume it with `b24pay portal resume {key}`.")
-        return Exit.DONE
-
-    return run(work())
-
-
-async def enrol(
-    session: Session,
-    key: str,
-    description: Mapping[str, object],
-    *,
-    check: bool = True,
-    moved: bool = False,
-    dry_run: bool = False,
-) -> "Checkup | None":
-    """Check a portal's description and, live, the portal itself; store it and make its lane known.
-
-    Raises InvalidPortal, RegistryError, PortalError or CommandError; then nothing was stored.
-    """
-    from bitrix24.portal import parse_portal
-
-    described = parse_portal(key, description, allow_insecure=session.settings.allow_insecure_portals)
-    checkup = await _live_check(session, described) if check else None
-    if not dry_run:
-        await session.registry.put(described, moved=moved)
-        # Only now: a lane without a credential could only fail its payments.
-        await session.ledger.add_lane(key)
-    return checkup
-
-
-async def _live_check(session: Session, described: "Portal") -> "Checkup":
-    from bitrix24.checkup import Level, check_portal
-
-    async with session.portal_client() as client:
-        checkup = await check_portal(client, described)
-    if not checkup.usable:
-        wrong = [finding for finding in checkup.findings if finding.level is Level.ERROR]
-        causes = "; ".join(finding.text for finding in wrong)
-        steps = " ".join(dict.fromkeys(finding.remedy for finding in wrong if finding.remedy))
-        raise CommandError(
-            f"The portal cannot be paid with this credential, nothing was stored: {causes}.",
-            steps or "Check the webhook and its rights; --no-check stores it as it is.",
-        )
-    return checkup
+portal.add_command(add)
 
 
 @portal.command("list")
@@ -117,12 +45,16 @@ def list_portals(output: Output) -> int:
             for document in documents:
                 output.data(document, "")
             return Exit.DONE
-        shown = table("portal", "address", "plan", "burst", "per s", "open", "lane", numbers=("burst", "per s", "open"))
+        shown = table(
+            *("portal", "address", "plan", "burst", "per s", "open", "lane"),
+            numbers=("burst", "per s", "open"),
+            words=("address", "lane"),
+        )
         for each in portals:
             lane, limits = lanes.get(each.key), each.limits  # type: ignore[call-overload]  # as above
             row = (each.key, each.endpoint, each.plan, limits.burst, f"{limits.requests_per_second:g}", _open(lane))
             shown.add_row(*map(cell, row), _lane_state(lane))
-        output.data({}, shown if portals else "No portals yet. Add one with `b24pay portal add KEY`.")
+        output.data({}, shown if portals else _NONE_YET)
         return Exit.DONE
 
     return run(work())
@@ -154,6 +86,8 @@ def check(output: Output, keys: tuple[str, ...]) -> int:
     async def work() -> int:
         async with open_session() as session:
             wanted = keys or tuple(each.key for each in await session.registry.list())
+            if not wanted:
+                output.note(_NONE_YET)
             ended = [await _check_stored(session, output, key) for key in wanted]
         return max(ended, default=Exit.DONE)
 
@@ -161,21 +95,28 @@ def check(output: Output, keys: tuple[str, ...]) -> int:
 
 
 async def _check_stored(session: Session, output: Output, key: str) -> Exit:
+    """Look at one portal; what keeps it from being looked at is told, and the others go on."""
     from bitrix24.checkup import check_portal
     from bitrix24.errors import PortalError
+    from bitrix24.registry import RegistryError
 
-    stored = await session.registry.get(key)
     try:
+        stored = await session.registry.get(key)
         async with session.portal_client() as client:
             checkup = await check_portal(client, stored)
+    except RegistryError as error:
+        failure = explained(error)
+        document = {"key": key, "usable": False, "reached": False, "error": failure.cause}
+        output.data(document, lambda: _unusable(key, failure.cause, failure.next_step))
+        return failure.code
     except PortalError as error:
-        output.data(
-            {"key": key, "usable": False, "reached": False, "error": str(error)}, f"Portal {key}: no answer ({error})"
-        )
+        told = answer_of(error)
+        document = {"key": key, "usable": False, "reached": False, "error": told}
+        output.data(document, lambda: _unusable(key, f"no answer: {told}", "Check its address and try again."))
         return Exit.UNREACHABLE
-    document = {"key": key, "usable": checkup.usable, "reached": True, **_findings(checkup)}
+    document = {"key": key, "usable": checkup.usable, "reached": True, **document_of_findings(checkup)}
     verdict = "usable" if checkup.usable else "NOT usable"
-    output.data(document, lambda: Group(f"Portal {key}: {verdict}", *_shown_findings(checkup)))
+    output.data(document, lambda: Group(f"Portal {key}: {verdict}", *shown_findings(checkup)))
     return Exit.DONE if checkup.usable else Exit.REFUSED
 
 
@@ -234,7 +175,8 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
             await session.registry.show(key)
             still_open = _open(await lane_of(session, key))
             if dry_run and still_open:
-                raise CommandError(f"The lane {key} has {still_open} open payments.", "Let them end or cancel them.")
+                cause = f"The lane {key} has {still_open} open payments."
+                raise CommandError(cause, f"See them with `b24pay list --portal {key}`; let them end, or cancel them.")
             if not dry_run:
                 # The lane first: it refuses while payments are open, and then the credential is still needed.
                 await session.ledger.remove_lane(key)
@@ -245,24 +187,8 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
     return run(work())
 
 
-def _read_description(source: str | None, output: Output) -> Mapping[str, object]:
-    """The JSON object; errors say where it is broken and never repeat a part of it."""
-    if source is None and sys.stdin.isatty():
-        output.note("Paste the portal's JSON object, then press Ctrl-D.")
-    try:
-        raw = sys.stdin.buffer.read(_LARGEST_DESCRIPTION) if source is None else Path(source).read_bytes()
-        described = json.loads(raw)
-    except OSError as error:
-        raise CommandError(f"{source} cannot be read: {error.strerror}", "Check the path.", Exit.USAGE) from None
-    except json.JSONDecodeError as error:
-        cause = f"The description is not JSON (line {error.lineno}, column {error.colno})."
-    except (UnicodeDecodeError, RecursionError):
-        cause = "The description is not JSON."
-    else:
-        if isinstance(described, dict):
-            return described
-        cause = "The description is JSON but not an object."
-    raise CommandError(cause, 'Example: {"webhook": "https://acme.bitrix24.com/rest/1/CODE/"}', Exit.USAGE)
+def _unusable(key: str, cause: str, remedy: str) -> Group:
+    return Group(f"Portal {redact(key)}: NOT usable", cell(f"  error   {cause}  -> {remedy}", "red"))
 
 
 def _document(stored: "StoredPortal", lane: "LaneView | None") -> dict[str, object]:
@@ -289,23 +215,6 @@ def _flat(document: Mapping[str, object]) -> dict[str, object]:
         else:
             flat[name] = value
     return flat
-
-
-def _findings(checkup: "Checkup | None") -> dict[str, object]:
-    if checkup is None:
-        return {"findings": [], "pay_systems": []}
-    return {
-        "findings": [asdict(finding) for finding in checkup.findings],
-        "pay_systems": [asdict(system) for system in checkup.pay_systems],
-    }
-
-
-def _shown_findings(checkup: "Checkup | None") -> list[Text]:
-    lines = []
-    for finding in checkup.findings if checkup else ():
-        remedy = f"  -> {finding.remedy}" if finding.remedy else ""
-        lines.append(cell(f"  {finding.level:7} {finding.text}{remedy}", _LEVEL_STYLES[finding.level]))
-    return lines
 
 
 def _open(lane: "LaneView | None") -> int | None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.exits import Exit
+from cli.numbers import Seconds, WholeNumber
 from cli.output import STATE_STYLES, Output, cell, speaks, table
 from cli.session import Session, open_session, require_portal, run
 
@@ -42,8 +43,8 @@ def stats(output: Output, portal: str | None) -> int:
 
 @click.command()
 @click.option("--portal", metavar="KEY", help="Only this portal.")
-@click.option("--interval", "interval_s", default=1.0, show_default=True, type=click.FloatRange(min=0.1), metavar="S")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after so many looks; without it, Ctrl-C stops.")
+@click.option("--interval", "interval_s", default=1.0, show_default=True, type=Seconds(min=0.1), metavar="S")
+@click.option("--count", type=WholeNumber(min=1), help="Stop after so many looks; without it, Ctrl-C stops.")
 @speaks
 def watch(output: Output, portal: str | None, interval_s: float, count: int | None) -> int:
     """Watch the lanes live; with --json, or into a pipe, one snapshot after the other."""

@@ -143,3 +143,66 @@ def test_a_reader_that_goes_away_ends_long_output_quietly(terminal: Terminal):
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_a_dry_run_foretells_what_the_ledger_would_say(terminal: Terminal):
+    """Join, conflict, paid already: with the exit code that the real request would have."""
+    portal = terminal.house.add_portal()
+    terminal("portal", "hold", portal.key)
+    first = terminal.json("pay", "11", "--portal", portal.key, "--pay-system", "1").document["id"]
+    same = terminal.json("pay", "11", "--portal", portal.key, "--pay-system", "1", "--dry-run")
+    assert (same.code, same.document["invoice_id"]) == (0, 11)
+    assert first in same.document["text"]
+    other = terminal("pay", "11", "--portal", portal.key, "--pay-system", "2", "--dry-run")
+    assert other.code == 1
+    assert first in other.err
+    terminal("portal", "resume", portal.key)
+    assert terminal("pay", "11", "--portal", portal.key, "--pay-system", "1", "--wait").code == 0
+    assert "known as paid" in terminal("pay", "11", "--portal", portal.key, "--pay-system", "1", "--dry-run").out
+
+
+def test_waiting_in_vain_says_what_happens_next(terminal: Terminal):
+    """Time is up while the portal is out of reach; a payment that failed names its retry."""
+    terminal.file("d.json", '{"webhook": "http://127.0.0.1:9/rest/1/nobody-home/"}')
+    assert terminal("portal", "add", "out-of-reach", "--file", "d.json", "--no-check").code == 0
+    said = terminal("pay", "1", "--portal", "out-of-reach", "--pay-system", "1", "--wait", "--timeout", "1")
+    assert said.code == 75
+    assert "What happens next" in said.err
+    assert "b24pay status" in said.err
+    portal = terminal.house.add_portal()
+    assert "b24pay retry" in terminal("pay", "1", "--portal", portal.key, "--pay-system", "99", "--wait").err
+
+
+def test_a_list_is_a_table_however_short(terminal: Terminal):
+    """One row and many look the same, and a list that was not cut does not say so."""
+    portal = terminal.house.add_portal()
+    terminal("portal", "hold", portal.key)
+    paid = [terminal.json("pay", n, "--portal", portal.key, "--pay-system", "1").document["id"] for n in ("1", "2")]
+    one = terminal("list", "--portal", portal.key, "--limit", "1")
+    assert one.out.splitlines()[0].split() == ["id", "portal", "invoice", "status", "why"]
+    assert "--limit 0" in one.err
+    both = terminal("list", "--portal", portal.key, "--limit", "2")
+    assert both.err == ""
+    assert all(each in both.out for each in paid)
+
+
+def test_a_change_of_many_is_one_table_with_each_payment_once(terminal: Terminal):
+    """No empty lines, and an id that was given twice is not counted twice."""
+    said = terminal("cancel", "not-there", "not-there")
+    assert (said.code, len(said.out.splitlines())) == (1, 2)
+
+
+def test_a_portal_s_text_is_shown_and_not_obeyed(terminal: Terminal):
+    """Markup, HTML, escape sequences and formulas of an error text reach neither terminal nor spreadsheet as such."""
+    portal = terminal.house.add_portal()
+    text = "=1+1 \x1b[31m[red]x[/red] <b>h</b> \u202e"
+    portal.fault("refuse", place="command", code="ERROR_CHECK_FAILURE", text=text)
+    path = terminal.file("x.csv", "invoice_id,pay_system_id\n1,1\n")
+    assert terminal("import", path, "--portal", portal.key, "--wait", "--report", "out.csv").code == 1
+    shown = terminal("list", "--portal", portal.key).out + terminal.json("list", "--portal", portal.key).out
+    assert "[red]x[/red] <b>h</b>" in shown
+    report = (terminal.directory / "out.csv").read_text()
+    for said in (shown, report):
+        assert "\x1b" not in said
+        assert "\u202e" not in said
+    assert ",'=1+1" in report

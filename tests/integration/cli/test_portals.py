@@ -73,9 +73,9 @@ def test_an_unreachable_portal_is_not_stored_unless_the_check_is_waived(terminal
     ["{}", '{"webhook": "ftp://x"}', '{"webhook": "https://acme.bitrix24.com/"}', '{"webhook": 1, "colour": "red"}'],
 )
 def test_a_description_that_is_no_portal_is_refused(terminal: Terminal, description: str):
-    """Exit code 1, with every problem and an example."""
+    """Exit code 2, with every problem and an example."""
     said = terminal("portal", "add", "broken", "--file", terminal.file("d.json", description))
-    assert said.code == 1
+    assert said.code == 2
     assert "webhook" in said.err
     assert "broken" not in keys(terminal)
 
@@ -129,5 +129,35 @@ def test_a_portal_that_is_not_there_is_refused(terminal: Terminal):
     for verb in ("show", "check", "hold", "resume", "remove"):
         said = terminal("portal", verb, "nobody")
         assert said.code == 1, verb
-        assert "nobody" in said.err
-        assert "Next step" in said.err
+        assert "no portal" in said.out + said.err
+        assert "portal list" in said.out + said.err
+
+
+def test_a_check_of_many_goes_on_after_one_that_cannot_be_looked_at(terminal: Terminal):
+    """An unknown key is told in its place; the others are looked at."""
+    portal = terminal.house.add_portal()
+    said = terminal.json("portal", "check", "nobody", portal.key)
+    assert said.code == 1
+    assert [each["usable"] for each in said.documents] == [False, True]
+    assert "portal add nobody" in said.documents[0]["error"]
+
+
+def test_a_key_that_was_rotated_away_is_told(terminal: Terminal, monkeypatch: pytest.MonkeyPatch):
+    """Exit code 78 and what to set; showing and holding need no key."""
+    portal = terminal.house.add_portal()
+    monkeypatch.setenv("B24PAY_SECRET_KEYS", "A" * 43 + "=")
+    said = terminal("portal", "check", portal.key)
+    assert said.code == 78
+    assert "B24PAY_SECRET_KEYS" in said.out
+    assert terminal("portal", "show", portal.key).code == 0
+
+
+def test_a_moved_portal_is_told_how_to_move(terminal: Terminal):
+    """Another address under a known key: the switch is named, and it works."""
+    path = terminal.file("d.json", webhook(free_address(terminal, 5)))
+    assert terminal("portal", "add", "moving", "--file", path).code == 0
+    path = terminal.file("d.json", webhook(free_address(terminal, 6)))
+    said = terminal("portal", "add", "moving", "--file", path)
+    assert said.code == 1
+    assert "--moved" in said.err
+    assert terminal("portal", "add", "moving", "--file", path, "--moved").code == 0

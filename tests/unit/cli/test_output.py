@@ -1,9 +1,14 @@
 """What a command writes, to whom, and to a reader who has gone."""
 
+import errno
 import io
 import json
 import os
+import sys
 
+import pytest
+
+from cli.exits import CommandError
 from cli.output import Output, plain, table
 
 
@@ -65,3 +70,73 @@ def test_a_table_is_not_cut_without_a_terminal():
     Output(stdout=out, stderr=io.StringIO()).data({}, shown)
     assert "f" * 60 in out.getvalue()
     assert "w" * 90 in out.getvalue()
+
+
+class FullDisk(io.StringIO):
+    """A stdout on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_full_disk_is_told_with_what_it_means(as_json: bool):
+    """The command's work is done; the exit code says that the answer is missing."""
+    output = Output(json=as_json, stdout=FullDisk(), stderr=io.StringIO())
+    with pytest.raises(CommandError, match=r"No space left.*stays done") as raised:
+        output.data({"id": 1}, "one")
+    assert raised.value.code == 75
+
+
+def test_closed_streams_are_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch):
+    """A process may be started with stdout or stderr closed; Python then has None."""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    output = Output()
+    output.data({}, "data")
+    output.note("note")
+
+
+def test_documents_cannot_steer_the_terminal_and_keep_their_meaning():
+    """Control characters and turned text arrive as escapes of JSON."""
+    out = io.StringIO()
+    text = "\x9b31m \u202e ok \U000e0001 ж"
+    Output(json=True, stdout=out, stderr=io.StringIO()).data({"text": text}, "")
+    assert out.getvalue().rstrip("\n").isprintable()
+    assert "ж" in out.getvalue()
+    assert json.loads(out.getvalue()) == {"text": text}
+
+
+def test_lines_have_no_blanks_at_their_ends_without_a_terminal():
+    """Scripts and diffs see the words only."""
+    out = io.StringIO()
+    shown = table("id", "why")
+    shown.add_row("1", "long words")
+    shown.add_row("2", "x")
+    Output(stdout=out, stderr=io.StringIO()).data({}, shown)
+    assert [line for line in out.getvalue().splitlines() if line != line.rstrip()] == []
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+PAYMENT_ID = "1b9e6673-f6c4-4451-a9aa-d4b23851befc"
+
+
+@pytest.mark.parametrize(("columns", "in_a_table"), [(120, True), (80, True), (60, False), (50, False)])
+def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, in_a_table: bool):
+    """An id that is folded cannot be copied: words fold first, then the table is shown row by row."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    shown = table("id", "portal", "invoice", "status", "why", numbers=("invoice",), words=("portal", "why"))
+    for _ in range(2):
+        shown.add_row(PAYMENT_ID, "acme", "24", "failed", "somebody has a lot to say about this one and says it")
+    out = Screen()
+    Output(stdout=out, stderr=io.StringIO()).data({}, shown)
+    lines = out.getvalue().splitlines()
+    assert sum(PAYMENT_ID in line for line in lines) == 2
+    assert any("portal" in line and "invoice" in line for line in lines) == in_a_table

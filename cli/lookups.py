@@ -1,0 +1,131 @@
+"""`b24pay status`, `list` and `inspect`: what the ledger knows about payments."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from cli.exits import CommandError, Exit
+from cli.numbers import WholeNumber
+from cli.output import Output, facts, speaks, state
+from cli.session import Session, lane_of, open_session, require_portal, run
+from cli.showing import inspected, show, show_rows, what_next
+from config.redaction import redact
+
+if TYPE_CHECKING:
+    from ledger.payment import Payment
+
+_PAGE: Final = 500
+_STATES: Final = ("queued", "sending", "in_doubt", "paid", "failed", "cancelled")
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--portal", metavar="KEY", help="With --invoice: the latest payment of an invoice.")
+@click.option("--invoice", type=WholeNumber(min=1), metavar="N")
+@speaks
+def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: int | None) -> int:
+    """Show what became of payments, by ID or by invoice."""
+    by_invoice = portal is not None and invoice is not None
+    if bool(ids) == by_invoice or (portal is None) != (invoice is None):
+        raise click.UsageError("give payment IDs, or --portal with --invoice")
+
+    async def work() -> int:
+        async with open_session() as session:
+            names = ids or (f"invoice {invoice} of {portal}",)
+            found = (
+                await session.ledger.find(ids)
+                if portal is None or invoice is None
+                else [await session.ledger.find_invoice(portal, invoice)]
+            )
+        show(output, [payment for payment in found if payment is not None])
+        unknown = [name for name, payment in zip(names, found, strict=True) if payment is None]
+        for name in unknown:
+            output.note(f"Not known: {redact(name)}. Finished payments are remembered for B24PAY_RETENTION_DAYS.")
+        return Exit.DONE if not unknown else Exit.PARTLY if len(unknown) < len(found) else Exit.REFUSED
+
+    return run(work())
+
+
+@click.command("list")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Repeatable; all states without.")
+@click.option("--portal", metavar="KEY", help="Only this portal.")
+@click.option("--limit", default=50, show_default=True, type=WholeNumber(min=0), help="0 lists everything.")
+@speaks
+def list_payments(output: Output, states: tuple[str, ...], portal: str | None, limit: int) -> int:
+    """List payments by portal and state; open ones oldest first, finished ones newest first."""
+
+    async def work() -> int:
+        async with open_session() as session:
+            if portal is not None:
+                await require_portal(session, portal)
+            portals = [portal] if portal else [lane.portal for lane in await session.ledger.lanes()]
+            payments = pages(session, portals, states or _STATES)
+            more = await (_list_first(output, payments, limit) if limit else _list_all(output, payments))
+        if more is None:
+            output.note("No payments.")
+        elif more:
+            output.note(f"The first {limit}; --limit 0 lists everything.")
+        return Exit.DONE
+
+    return run(work())
+
+
+async def _list_first(output: Output, payments: "AsyncIterator[list[Payment]]", limit: int) -> bool | None:
+    """One table of so many payments; whether there are more, None where there is none."""
+    first: list[Payment] = []
+    async for page in payments:
+        first += page
+        if len(first) > limit:
+            break
+    show_rows(output, first[:limit])
+    return len(first) > limit if first else None
+
+
+async def _list_all(output: Output, payments: "AsyncIterator[list[Payment]]") -> bool | None:
+    """A table a page, so that memory stays small; False at the end, None where there is none."""
+    more = None
+    async for page in payments:
+        show_rows(output, page)
+        more = False
+        if output.closed:
+            break
+    return more
+
+
+async def pages(session: Session, portals: Sequence[str], states: Sequence[str]) -> AsyncIterator[list["Payment"]]:
+    """Payments page by page, portal by portal, state by state."""
+    from ledger.payment import State
+
+    for portal in portals:
+        for name in states:
+            offset = 0
+            while page := await session.ledger.payments(portal, State(name), offset, _PAGE):
+                yield page
+                offset += len(page)
+                if len(page) < _PAGE:
+                    break
+
+
+@click.command()
+@click.argument("payment_id", metavar="ID")
+@speaks
+def inspect(output: Output, payment_id: str) -> int:
+    """Show all that the ledger knows about one payment."""
+
+    async def work() -> int:
+        async with open_session() as session:
+            [payment] = await session.ledger.find([payment_id])
+            if payment is None:
+                cause = f"There is no payment {payment_id}."
+                raise CommandError(cause, "See `b24pay list`; finished ones are remembered B24PAY_RETENTION_DAYS.")
+            lane = await lane_of(session, payment.portal)
+        document = {
+            **inspected(payment),
+            "lane_held": f"{lane.held.code}: {lane.held.text}" if lane and lane.held else None,
+            "next": what_next(payment, held=bool(lane and lane.held)),
+        }
+        output.data(document, lambda: facts({**document, "status": state(payment.state)}))
+        return Exit.DONE
+
+    return run(work())
