@@ -1,5 +1,6 @@
 """`b24pay import`: a CSV file of payments, taken in, waited for, and accounted for line by line."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -11,7 +12,8 @@ import click
 from rich.console import Group, RenderableType
 
 from cli.exits import CommandError, Exit, worst
-from cli.intake import Intake, Outcome, first_rejections, take_in
+from cli.intake import Intake, Outcome, Rehearsal, first_rejections, take_in
+from cli.numbers import Seconds
 from cli.output import Output, cell, speaks, state, table
 from cli.progress import ImportProgress
 from cli.report import check_place, write_report
@@ -55,7 +57,7 @@ class Imported:
 @click.argument("source", metavar="FILE.csv|-")
 @click.option("--portal", metavar="KEY", help="For rows without a portal of their own.")
 @click.option("--wait", is_flag=True, help="Wait until every payment has ended.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="S", help="With --wait: at most so long.")
+@click.option("--timeout", "timeout_s", type=Seconds(min=0), metavar="S", help="With --wait: at most so long.")
 @click.option("--report", metavar="OUT.csv", type=click.Path(path_type=Path), help="One line per line of the file.")
 @click.option("--dry-run", is_flag=True, help="Check every row and send nothing.")
 @speaks
@@ -77,7 +79,7 @@ def import_sheet(
     if timeout_s is not None and not wait:
         raise click.UsageError("--timeout needs --wait")
     if report is not None:
-        check_place(report)
+        check_place(report, source)
 
     async def work() -> int:
         with open_sheet(source, portal=portal) as sheet:
@@ -87,10 +89,11 @@ def import_sheet(
                 imported = await import_payments(
                     session, sheet, output, wait=wait and not dry_run, timeout_s=timeout_s, dry_run=dry_run
                 )
+                # The summary first: a full disk must not take away what is known.
+                output.data(document_of(imported), lambda: summary_of(imported))
                 if report is not None:
                     ledger = None if dry_run else session.ledger
                     await write_report(report, sheet, imported.intake, ledger)
-        output.data(document_of(imported), lambda: summary_of(imported))
         return imported.exit_code
 
     return run(work())
@@ -109,7 +112,7 @@ async def import_payments(
     """Take every row in and, where asked, wait for the ends; `meanwhile` is called at every look and may raise."""
     intake, standing, started = Intake(), None, time.monotonic()
     with ImportProgress(output) as progress:
-        await _take_in(sheet, None if dry_run else session.ledger, intake, progress)
+        await _take_in(sheet, await _rehearsal(session) if dry_run else session.ledger, intake, progress, output)
         if wait:
             lines = intake.payments
             waiting = Waiting(session.ledger, lines, sheet.handle)
@@ -121,13 +124,21 @@ async def import_payments(
             await waiting.until_final(on_look, timeout_s=timeout_s)
             standing = waiting.standing
     seconds = time.monotonic() - started
+    if not len(intake):
+        output.note(f"{sheet.name} has a header and no rows.")
     _tell_rejections(output, intake)
     for held, why in (standing.held if standing else {}).items():
         output.note(f"Portal {held} is held ({why}); go on with `b24pay portal resume {held}`.")
     return Imported(source=sheet.name, intake=intake, standing=standing, seconds=seconds, dry_run=dry_run)
 
 
-async def _take_in(sheet: Sheet, ledger: "Ledger | None", intake: Intake, progress: ImportProgress) -> None:
+async def _rehearsal(session: Session) -> Rehearsal:
+    return Rehearsal(frozenset(lane.portal for lane in await session.ledger.lanes()))
+
+
+async def _take_in(
+    sheet: Sheet, ledger: "Ledger | Rehearsal", intake: Intake, progress: ImportProgress, output: Output
+) -> None:
     from redis.exceptions import ConnectionError as NotReachable
     from redis.exceptions import TimeoutError as NotAnswered
 
@@ -142,6 +153,9 @@ async def _take_in(sheet: Sheet, ledger: "Ledger | None", intake: Intake, progre
             "When it is back, give the same command again: it resumes where it stopped.",
             Exit.UNREACHABLE,
         ) from None
+    except asyncio.CancelledError:  # Ctrl-C
+        output.note(f"Interrupted after {len(intake)} rows. Give the same command again: it resumes where it stopped.")
+        raise
 
 
 def _tell_rejections(output: Output, intake: Intake) -> None:
@@ -183,8 +197,8 @@ def summary_of(imported: Imported) -> RenderableType:
             rows.add_row(cell(texts[outcome]), cell(f"{intake.counts[outcome]:,}"))
     rows.add_row(cell("all", "bold"), cell(f"{len(intake):,}", "bold"))
     if standing is None:
-        next_step = "" if imported.dry_run else "Follow them with `b24pay watch`, or add --wait."
-        return Group(rows, next_step)
+        told = "Nothing was written." if imported.dry_run else "Follow them with `b24pay watch`, or add --wait."
+        return Group(rows, told) if len(intake) > intake.rejected else rows
     ends = table("payments", "count", numbers=("count",))
     for name, count in standing.states.items():
         if count:

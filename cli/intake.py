@@ -2,12 +2,13 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Final, assert_never
 
 from cli.sheet import BadRow, Row, Sheet
+from config.redaction import redact
 
 if TYPE_CHECKING:
     from ledger.ledger import Conflict, Ledger, Opened, UnknownPortal
@@ -78,10 +79,36 @@ class Intake:
         return self._first[request.portal].setdefault(request.invoice_id, line)
 
 
+class Rehearsal:
+    """What the ledger would say of the rows of one file, as far as the file and the portals tell; writes nothing."""
+
+    def __init__(self, portals: Collection[str]) -> None:
+        self._portals = portals
+        # portal -> invoice -> what its first row names as paying it, as a number: a file may have a million rows.
+        self._paid_by: defaultdict[str, dict[int, int]] = defaultdict(dict)
+
+    def note(self, intake: Intake, line: int, request: "NewPayment") -> None:
+        """Note one row as an import would."""
+        from ledger.ledger import UnknownPortal
+
+        if request.portal not in self._portals:
+            intake.add(line, Outcome.UNKNOWN_PORTAL, _unknown(UnknownPortal(request.portal)))
+            return
+        content = hash((request.pay_system_id, request.bx_rest_handler))
+        first = intake.first_line(request, line)
+        same = self._paid_by[request.portal].setdefault(request.invoice_id, content) == content
+        if first == line:
+            intake.add(line, Outcome.ACCEPTED)
+        elif same:
+            intake.add(line, Outcome.JOINED, f"the same as line {first}")
+        else:
+            intake.add(line, Outcome.CONFLICT, _otherwise(first))
+
+
 async def take_in(
-    sheet: Sheet, ledger: "Ledger | None", intake: Intake, on_chunk: Callable[[], None] = lambda: None
+    sheet: Sheet, ledger: "Ledger | Rehearsal", intake: Intake, on_chunk: Callable[[], None] = lambda: None
 ) -> None:
-    """Open a payment for every good row; without a ledger the rows are only checked.
+    """Open a payment for every good row; with a rehearsal the rows are only checked.
 
     Safe to repeat after any interruption: a line names its payment, so it joins itself.
     """
@@ -89,12 +116,12 @@ async def take_in(
     while chunk := list(islice(rows, CHUNK)):
         parsed = [_parsed(sheet, row) for row in chunk]
         requests = [each for each in parsed if not isinstance(each, str)]
-        answers = iter(await ledger.open(requests) if ledger else ())
+        answers = iter(() if isinstance(ledger, Rehearsal) else await ledger.open(requests))
         for row, each in zip(chunk, parsed, strict=True):
             if isinstance(each, str):
                 intake.add(row.line, Outcome.INVALID, each)
-            elif ledger is None:
-                intake.add(row.line, Outcome.ACCEPTED)
+            elif isinstance(ledger, Rehearsal):
+                ledger.note(intake, row.line, each)
             else:
                 _note(sheet, intake, row.line, each, next(answers))
         on_chunk()
@@ -109,7 +136,8 @@ def _parsed(sheet: Sheet, row: Row | BadRow) -> "NewPayment | str":
     try:
         return parse_payment(sheet.handle(row.line), row.fields)
     except InvalidPayment as error:
-        return str(error)
+        # A row may hold anything in the wrong column, a webhook too.
+        return redact(str(error))
 
 
 def _note(sheet: Sheet, intake: Intake, line: int, request: "NewPayment", opened: "Opened") -> None:
@@ -141,8 +169,12 @@ def _conflict(sheet: Sheet, opened: "Conflict", first: int) -> str:
     from tasks.result import refusal_of
 
     if sheet.handle(first) == opened.payment_id:
-        return f"line {first} pays this invoice in another way"
+        return _otherwise(first)
     return str(refusal_of(opened))
+
+
+def _otherwise(first: int) -> str:
+    return f"line {first} pays this invoice in another way"
 
 
 def _unknown(opened: "UnknownPortal") -> str:

@@ -20,19 +20,33 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = ("line", "id", "portal", "invoice_id", "status", "code", "text")
 _CHUNK: Final = 500
+# What makes a spreadsheet calculate a cell instead of showing it.
+_FORMULAS: Final = ("=", "+", "-", "@")
 
 Line = tuple[object, ...]
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, source: str) -> None:
     """Raise CommandError where no report could be written, before anything is imported."""
+    if path.exists() and Path(source).exists() and path.samefile(source):
+        cause = f"Nothing was imported: the report {path} would replace the file that is imported."
+        raise CommandError(cause, "Give the report another name.", Exit.USAGE)
     if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
         cause = f"Nothing was imported: no report can be written to {path}."
         raise CommandError(cause, "Give a file in an existing directory that you may write to.", Exit.USAGE)
 
 
 async def write_report(path: Path, sheet: Sheet, intake: Intake, ledger: "Ledger | None") -> None:
-    """Write the report with every line's state as it is now."""
+    """Write the report with every line's state as it is now; raises CommandError where it cannot be written."""
+    try:
+        await _write(path, sheet, intake, ledger)
+    except OSError as error:
+        cause = f"The import is done, but the report {path} cannot be written: {error.strerror}."
+        step = "Make room or choose another place, then give the same command again: nothing is paid twice."
+        raise CommandError(cause, step, Exit.TEMPORARY) from None
+
+
+async def _write(path: Path, sheet: Sheet, intake: Intake, ledger: "Ledger | None") -> None:
     with _whole_or_not_at_all(path) as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
@@ -67,13 +81,27 @@ async def _lines(chunk: list[tuple[int, Outcome]], sheet: Sheet, intake: Intake,
     ]
 
 
+def _text(told: str) -> str:
+    """Text as a spreadsheet may open it: what a portal wrote is never taken for a formula."""
+    shown = plain(told)
+    return f"'{shown}" if shown.startswith(_FORMULAS) else shown
+
+
 def _rejected(line: int, outcome: Outcome, cause: str) -> Line:
-    return line, "", "", "", "rejected", outcome.upper(), plain(cause)
+    return line, "", "", "", "rejected", outcome.upper(), _text(cause)
 
 
 def _accepted(line: int, handle: str, payment: "Payment | None", note: str) -> Line:
     if payment is None:
         return line, handle, "", "", "not imported", "", note
     error = payment.error
-    text = plain(f"{error.text} ({note})" if error and note else error.text if error else note)
-    return line, handle, payment.portal, payment.invoice_id, payment.state.value, error.code if error else "", text
+    text = _text(f"{error.text} ({note})" if error and note else error.text if error else note)
+    return (
+        line,
+        handle,
+        payment.portal,
+        payment.invoice_id,
+        payment.state.value,
+        _text(error.code) if error else "",
+        text,
+    )

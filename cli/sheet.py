@@ -22,6 +22,12 @@ COLUMNS: Final = ("invoice_id", "pay_system_id", "bx_rest_handler", "portal", "i
 _DELIMITERS: Final = (",", ";", "\t")
 _BOM: Final = b"\xef\xbb\xbf"
 _WIDE_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+# First bytes of files that are given instead of a CSV file, and what to do with them.
+_FOREIGN: Final = (
+    (b"\x1f\x8b", "the file is compressed (gzip)", "Unpack it: `gunzip -c FILE | b24pay import -`."),
+    (b"PK\x03\x04", "the file is a spreadsheet or a zip archive", "Save it as CSV UTF-8, or unpack it."),
+    (b"\xd0\xcf\x11\xe0", "the file is an old Excel file", "Save it as CSV UTF-8."),
+)
 # The longest honest row is below 1 kB; a longer line is a broken file, and reading it whole would cost memory.
 LONGEST_LINE: Final = 65_536
 _BLOCK: Final = 1 << 20
@@ -115,9 +121,13 @@ def open_sheet(source: str, *, portal: str | None) -> Iterator[Sheet]:
     """Open a CSV file, or stdin for `-`, and read its header; raises CommandError (usage) when it cannot be used."""
     with contextlib.ExitStack() as stack:
         if source == "-":
+            if sys.stdin is None:
+                raise _unusable("stdin is closed", "Give a file, or a pipe for `-`.")
             file: IO[bytes] = stack.enter_context(_spooled(sys.stdin.buffer))
         else:
             try:
+                if Path(source).is_char_device():
+                    raise _unusable(f"{source} is a device", "Give a CSV file, or `-` for stdin.")
                 file = stack.enter_context(Path(source).open("rb"))
             except OSError as error:
                 raise _unusable(f"{source} cannot be read: {error.strerror}", "Check the path.") from None
@@ -164,6 +174,11 @@ def _numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
 def _decoded_header(content: bytes) -> str:
     if content.startswith(_WIDE_BOMS):
         raise _unusable("the file is UTF-16", "Save it as CSV UTF-8.")
+    for first_bytes, cause, next_step in _FOREIGN:
+        if content.startswith(first_bytes):
+            raise _unusable(cause, next_step)
+    if b"\0" in content:
+        raise _unusable("the header holds NUL bytes; the file is UTF-16 or no text at all", "Save it as CSV UTF-8.")
     try:
         header = content.removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError:
@@ -180,11 +195,14 @@ def _split(text: str, delimiter: str) -> list[str]:
 
 def _check_columns(names: list[str], *, portal: str | None) -> None:
     problems = []
-    unknown = [name for name in names if name not in COLUMNS]
+    unknown = [name for name in names if name and name not in COLUMNS]
+    unnamed = [str(number) for number, name in enumerate(names, start=1) if not name]
     twice = sorted({name for name in names if names.count(name) > 1 and name in COLUMNS})
     if unknown:
         shown = ", ".join(ascii(name[:40]) for name in unknown[:10])
         problems.append(f"unknown column{'s' if len(unknown) > 1 else ''} {shown}")
+    if unnamed:
+        problems.append(f"column {', '.join(unnamed[:10])} has no name; does the header end in a delimiter?")
     if twice:
         problems.append(f"column {', '.join(twice)} appears twice")
     if "invoice_id" not in names:
@@ -194,7 +212,8 @@ def _check_columns(names: list[str], *, portal: str | None) -> None:
     if "portal" not in names and portal is None:
         problems.append("column portal is missing and --portal is not given")
     if problems:
-        raise _unusable("; ".join(problems), f"Known columns: {', '.join(COLUMNS)}")
+        step = "Add --portal KEY, or a column portal. " if "portal" not in names and portal is None else ""
+        raise _unusable("; ".join(problems), f"{step}Known columns: {', '.join(COLUMNS)}")
 
 
 def _unusable(cause: str, next_step: str) -> CommandError:

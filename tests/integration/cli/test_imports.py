@@ -80,6 +80,21 @@ def test_a_dry_run_accepts_nothing(terminal: Terminal):
     assert "not imported" in (terminal.directory / "dry.csv").read_text()
 
 
+def test_an_import_that_is_interrupted_while_it_reads_says_how_to_go_on(terminal: Terminal):
+    """Ctrl-C between two rows: the next step is told, and the same command completes the file."""
+    portal = terminal.house.add_portal()
+    terminal("portal", "hold", portal.key)
+    path = terminal.file("x.csv", HEADER + "".join(f"{number},1\n" for number in range(1, 40_001)))
+    process = terminal.start("import", path, "--portal", portal.key)
+    eventually_sync(lambda: sum(portal.counts().values()) > 0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "same command again" in err
+    assert terminal("import", path, "--portal", portal.key).code == 0
+    assert sum(portal.counts().values()) == 40_000
+
+
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(terminal: Terminal):
     """Exit code 2, nothing accepted."""
     portal = terminal.house.add_portal()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.exits import Exit, worst
-from cli.intake import CHUNK, Intake, Outcome, take_in
+from cli.intake import CHUNK, Intake, Outcome, Rehearsal, take_in
 from cli.report import write_report
 from cli.sheet import Sheet
 from cli.waiting import Standing, Waiting
@@ -37,7 +37,7 @@ async def ledger() -> MemoryLedger:
     return made
 
 
-async def taken(ledger: MemoryLedger | None, rows: str) -> Intake:
+async def taken(ledger: MemoryLedger | Rehearsal, rows: str) -> Intake:
     """The outcome of every row."""
     intake = Intake()
     await take_in(a_sheet(rows), ledger, intake)
@@ -107,9 +107,19 @@ async def test_the_same_file_again_resumes(ledger: MemoryLedger):
 
 
 async def test_a_dry_run_checks_rows_and_writes_nothing(ledger: MemoryLedger):
-    """Without a ledger the rows are only read."""
-    intake = await taken(None, "1,31,,\nabc,31,,\n")
-    assert intake.counts == {Outcome.ACCEPTED: 1, Outcome.INVALID: 1}
+    """A rehearsal tells what the file and the list of portals tell: bad rows, unknown portals, rows that meet."""
+    rows = "1,31,,\nabc,31,,\n1,31,,\n1,32,,\n1,31,globex,\n1,31,nobody,\n"
+    rehearsed, done = await taken(Rehearsal({"acme", "globex"}), rows), await taken(ledger, rows)
+    assert list(rehearsed) == list(done)
+    assert rehearsed.notes == done.notes
+    assert rehearsed.counts[Outcome.UNKNOWN_PORTAL] == 1
+
+
+async def test_a_secret_in_the_wrong_column_is_not_repeated(ledger: MemoryLedger):
+    """A webhook in the place of a portal's key is refused without its code."""
+    intake = await taken(ledger, "1,31,https://acme.bitrix24.com/rest/1/c4n4ry/,\n")
+    assert "c4n4ry" not in intake.notes[2]
+    assert "bitrix24.com" in intake.notes[2]
 
 
 async def test_waiting_ends_when_every_payment_has(ledger: MemoryLedger):

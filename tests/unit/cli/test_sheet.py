@@ -1,5 +1,6 @@
 """Reading CSV files as people really send them."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,10 @@ def test_a_row_s_own_portal_wins_over_the_command_line(tmp_path: Path):
         ("invoice_id,pay_system_id\r2,31\r", "acme", ["CR alone"]),
         ('invoice_id,"pay_system_id\n2,31\n', "acme", ["unclosed quote"]),
         ("x" * (LONGEST_LINE + 1), "acme", ["too long"]),
+        ("invoice_id,pay_system_id,\n1,1,\n", "acme", ["column 3 has no name"]),
+        ("invoice_id,pay_system_id\n".encode("utf-16-le"), "acme", ["UTF-16"]),
+        (gzip.compress(b"invoice_id,pay_system_id\n1,1\n", mtime=0), "acme", ["gzip", "gunzip"]),
+        (b"PK\x03\x04\n", "acme", ["spreadsheet"]),
     ],
 )
 def test_a_file_without_a_usable_header_is_refused_as_a_whole(
@@ -143,3 +148,9 @@ def test_memory_does_not_grow_with_a_line(tmp_path: Path):
         tracemalloc.stop()
     assert [type(row) for row in found] == [BadRow, Row]
     assert peak < 6_000_000
+
+
+def test_a_device_is_refused_before_it_is_read():
+    """/dev/zero has no end."""
+    with pytest.raises(CommandError, match="is a device"), open_sheet("/dev/zero", portal="acme"):
+        pass
