@@ -10,11 +10,15 @@ from typing import Final
 _STOP_WITHIN_S: Final = 8.0
 _HURRY_WITHIN_S: Final = 1.0
 # Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
-_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -KILL "$1" 2>/dev/null'
+# The directory is thrown away with the process: nobody is left to do it.
+_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -KILL "$1" 2>/dev/null; rm -rf -- "$2"'
 
 
 class Child:
-    """One process in a session of its own, with its output in a file; Ctrl-C at the terminal does not reach it."""
+    """One process in a session of its own, with its output in a file; Ctrl-C at the terminal does not reach it.
+
+    When the parent is killed, the directory is removed with the process.
+    """
 
     def __init__(self, name: str, command: Sequence[str], *, environ: Mapping[str, str], directory: Path) -> None:
         self.name = name
@@ -29,8 +33,8 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._guard = subprocess.Popen(  # noqa: S603 - a fixed script; the argument is a number
-            ["/bin/sh", "-c", _GUARD, "sh", str(self._process.pid)],
+        self._guard = subprocess.Popen(  # noqa: S603 - a fixed script; the arguments are a number and our own directory
+            ["/bin/sh", "-c", _GUARD, "sh", str(self._process.pid), str(directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
