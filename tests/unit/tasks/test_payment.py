@@ -86,3 +86,10 @@ def test_a_message_shows_values_short_and_printable() -> None:
     text = refused(invoice_id="\x1b[31m" + "x" * 10_000)
     assert len(text) < 300
     assert text.isprintable()
+
+
+def test_a_webhook_given_as_a_portal_is_not_repeated() -> None:
+    """The message becomes a Celery result, which others read."""
+    text = refused(portal="https://acme.bitrix24.com/rest/1/s3cr3tc0de/")
+    assert "s3cr3tc0de" not in text
+    assert "portal" in text
