@@ -63,14 +63,14 @@ def as_seconds(value: object) -> float | None:
 
 
 def as_instant(value: object) -> datetime | None:
-    """An ISO-8601 instant with its zone; None where there is none, because a time without a zone proves nothing."""
+    """An ISO-8601 instant with its zone and of this century; None where there is none: nothing else proves anything."""
     if not isinstance(value, str):
         return None
     try:
         instant = datetime.fromisoformat(value.strip())
     except ValueError:
         return None
-    return instant if instant.tzinfo is not None else None
+    return instant if instant.tzinfo is not None and 2000 < instant.year < 2100 else None  # noqa: PLR2004 - as said
 
 
 def error_of(value: object) -> tuple[str, str] | None:

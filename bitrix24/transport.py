@@ -58,9 +58,10 @@ class Lost:
 class _Body(aiohttp.BytesPayload):
     """A JSON body that notes the moment it is handed to an open connection."""
 
-    def __init__(self, value: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, value: bytes, clock: Callable[[], float], deadline: float) -> None:
         super().__init__(value, content_type="application/json")
         self._clock = clock
+        self._deadline = deadline
         self.left_at: float | None = None
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -68,6 +69,9 @@ class _Body(aiohttp.BytesPayload):
         # Two turns of the loop let it see that the portal closed an idle connection before we took it.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        if self._clock() >= self._deadline:
+            # This process stood still meanwhile: its lease may be another's by now, so nothing may leave any more.
+            raise TimeoutError
         transport = writer.transport
         # A closing connection takes nothing: aiohttp refuses the write, head and body alike.
         if transport is not None and not transport.is_closing():
@@ -140,7 +144,7 @@ class Transport:
         forbidden = endpoint_problem(URL(portal.endpoint), allow_insecure=self._allow_insecure)
         if forbidden:
             return Lost(left=False, reason=f"the portal's address {forbidden[0]}")
-        payload = _Body(body, self._clock)
+        payload = _Body(body, self._clock, self._clock() + self._total_s)
         started = self._clock()
         try:
             async with asyncio.timeout(self._total_s):

@@ -142,6 +142,8 @@ def _note_execution(known: _Portal, used_s: float, reset_at: float | None, now: 
     current = known.used_s is not None and known.reset_at > now
     if reset_at is None:
         reset_at = known.reset_at if current else now + pace.EXECUTION_MOST_S
+    # What resets later than a whole window from now is nonsense, and would stop the portal for as long.
+    reset_at = min(reset_at, now + pace.EXECUTION_MOST_S)
     if known.used_s is not None and current:
         if reset_at < known.reset_at:
             return

@@ -6,18 +6,20 @@ bodies here serve what does not go that way: messages with an ETA, eager mode, a
 
 import uuid
 from collections.abc import Mapping, Sequence
+from threading import Event
 from typing import Any
 
 from celery import shared_task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
-from tasks.errors import InvalidPayment
+from tasks.errors import InvalidPayment, LedgerUnavailable
 from tasks.payment import parse_payment
 from tasks.producer import open_payments
 from tasks.result import refusal_of
 
+AFTER_OUTAGE_S = 2.0
 LARGEST_BULK = 1000  # payments of one `tasks.pay_invoices` message (`contract.md` §2)
 
 
@@ -27,7 +29,7 @@ def pay_invoice(self: Any, **fields: object) -> None:
 
     Raises InvalidPayment (PaymentConflict), which Celery stores as the result.
     """
-    [opened] = open_payments([parse_payment(self.request.id, fields)])
+    [opened] = _opened([parse_payment(self.request.id, fields)])
     if isinstance(opened, Conflict | UnknownPortal):
         raise refusal_of(opened)
     raise Ignore
@@ -46,7 +48,7 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         raise InvalidPayment(f"payments must be a list of at most {LARGEST_BULK}; split it into several messages")
     parsed = [_item(self.request.id, portal, index, item) for index, item in enumerate(payments)]
     places = [index for index, item in enumerate(parsed) if isinstance(item, NewPayment)]
-    opened = open_payments([item for item in parsed if isinstance(item, NewPayment)])
+    opened = _opened([item for item in parsed if isinstance(item, NewPayment)])
     rejected = {index: str(item) for index, item in enumerate(parsed) if isinstance(item, InvalidPayment)}
     for index, outcome in zip(places, opened, strict=True):
         if isinstance(outcome, Conflict | UnknownPortal):
@@ -56,6 +58,18 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         "joined": _count(opened, Joined) + _count(opened, AlreadyPaid),
         "rejected": [{"index": index, "error": rejected[index]} for index in sorted(rejected)],
     }
+
+
+def _opened(requests: list[NewPayment]) -> list[Opened]:
+    """Write requests down; while the ledger is away the message goes back to the queue, where it is safe.
+
+    The wait keeps a message from going round and round; the ids make it harmless that some were written before.
+    """
+    try:
+        return open_payments(requests)
+    except LedgerUnavailable as error:
+        Event().wait(AFTER_OUTAGE_S)
+        raise Reject(str(error), requeue=True) from None
 
 
 def _item(message_id: str, portal: object, index: int, item: object) -> NewPayment | InvalidPayment:

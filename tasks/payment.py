@@ -34,6 +34,11 @@ def parse_payment(handle: object, fields: Mapping[str, object]) -> NewPayment:
     return payment
 
 
+def is_handle(value: object) -> bool:
+    """Whether something may name a payment: 1 to 255 printable characters."""
+    return isinstance(value, str) and 1 <= len(value) <= LONGEST_TEXT and value.isprintable()
+
+
 def _portal(value: object, problems: list[str]) -> str:
     if isinstance(value, str) and PORTAL.fullmatch(value):
         return value
@@ -57,7 +62,7 @@ def _whole_number(name: str, value: object, problems: list[str], *, required: bo
 def _text(name: str, value: object, problems: list[str]) -> str | None:
     if value is None and name != "id":
         return None
-    if isinstance(value, str) and 1 <= len(value) <= LONGEST_TEXT and value.isprintable():
+    if isinstance(value, str) and is_handle(value):
         return value
     problems.append(f"{name} is {_shown(value)}; it must be 1 to {LONGEST_TEXT} printable characters")
     return None

@@ -6,21 +6,23 @@ event loop and acknowledges when the ledger has it, which costs about a third of
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from celery.worker.strategy import default as ordinary_strategy
 
-from ledger.ledger import AlreadyPaid, Conflict, Joined, Ledger, Opened, Undelivered, UnknownPortal
+from ledger.ledger import AlreadyPaid, Conflict, Joined, Ledger, Undelivered, UnknownPortal
 from ledger.payment import OPEN, Handle, NewPayment
 from tasks.errors import InvalidPayment
-from tasks.payment import parse_payment
+from tasks.payment import is_handle, parse_payment
 from tasks.result import refusal_of
 from worker.results import Results
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 AT_ONCE = 100  # requests per step of the ledger
 AFTER_OUTAGE_S = 1.0  # messages stay unacknowledged meanwhile; the prefetch limit bounds how many
@@ -44,6 +46,7 @@ class Admission:
         self._results = results
         self._loop = loop
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
+        self._refused: asyncio.Queue[Refused] = asyncio.Queue()
 
     def admit(self, request: Request) -> None:
         """Take a request from any thread."""
@@ -55,43 +58,64 @@ class Admission:
             group = [await self._requests.get()]
             while len(group) < AT_ONCE and not self._requests.empty():
                 group.append(self._requests.get_nowait())
-            await self._until_taken(group)
+            await _until_done(self._take, group)
 
-    async def _until_taken(self, group: Sequence[Request]) -> None:
+    async def run_refusals(self) -> None:
+        """Tell producers of refusals until cancelled. A result backend that is away holds up nothing else."""
         while True:
-            try:
-                await self._take(group)
-            except Exception as error:  # noqa: BLE001 - ledger or result backend, of whatever make
-                log.warning("admission.waits", requests=len(group), error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
-                await asyncio.sleep(AFTER_OUTAGE_S)
-            else:
-                for request in group:
-                    request.ack()
-                return
+            await _until_done(self._tell, [await self._refused.get()])
 
     async def _take(self, group: Sequence[Request]) -> None:
-        wanted = [(row.handle, row.wanted) for row in group if isinstance(row.wanted, NewPayment)]
-        opened = await self._ledger.open([payment for _, payment in wanted]) if wanted else []
-        refusals: list[tuple[Handle, Exception]] = [
-            (row.handle, row.wanted) for row in group if isinstance(row.wanted, InvalidPayment)
-        ]
+        wanted = [row.wanted for row in group if isinstance(row.wanted, NewPayment)]
+        opened = iter(await self._ledger.open(wanted) if wanted else [])
         ended: list[Undelivered] = []
-        for (handle, _), outcome in zip(wanted, opened, strict=True):
-            self._sort(handle, outcome, refusals, ended)
-        await self._results.refuse(refusals)
+        for request in group:
+            outcome = request.wanted if isinstance(request.wanted, InvalidPayment) else next(opened)
+            match outcome:
+                case InvalidPayment():
+                    self._refused.put_nowait(Refused(request, outcome))
+                case Conflict() | UnknownPortal():
+                    self._refused.put_nowait(Refused(request, refusal_of(outcome)))
+                case AlreadyPaid(payment) | Joined(payment) if payment.state not in OPEN:
+                    ended.append(Undelivered(request.handle, payment))
+                    _acknowledge(request)
+                case _:
+                    _acknowledge(request)
         await self._results.deliver(ended)
 
-    def _sort(
-        self, handle: Handle, outcome: Opened, refusals: list[tuple[Handle, Exception]], ended: list[Undelivered]
-    ) -> None:
-        match outcome:
-            case Conflict() | UnknownPortal():
-                refusals.append((handle, refusal_of(outcome)))
-            case AlreadyPaid(payment) | Joined(payment) if payment.state not in OPEN:
-                ended.append(Undelivered(handle, payment))
-            case _:
-                return
-        log.info("request.answered", task_id=handle, outcome=type(outcome).__name__)
+    async def _tell(self, group: Sequence["Refused"]) -> None:
+        for refused in group:
+            handle = refused.request.handle
+            [known] = await self._ledger.find([handle])
+            # A message under the id of a payment must not overwrite what that payment's producer reads.
+            log.info("request.refused", task_id=handle, error=str(refused.error), id_is_taken=known is not None)
+            if known is None:
+                await self._results.refuse([(handle, refused.error)])
+            _acknowledge(refused.request)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that was not accepted, and why."""
+
+    request: Request
+    error: InvalidPayment
+
+
+async def _until_done(work: Callable[[Sequence[T]], Awaitable[None]], group: Sequence[T]) -> None:
+    while True:
+        try:
+            return await work(group)
+        except Exception as error:  # noqa: BLE001 - ledger or result backend, of whatever make
+            log.warning("admission.waits", requests=len(group), error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
+            await asyncio.sleep(AFTER_OUTAGE_S)
+
+
+def _acknowledge(request: Request) -> None:
+    try:
+        request.ack()
+    except Exception as error:  # noqa: BLE001 - a broker that has gone brings the message again, and it joins
+        log.warning("admission.unacknowledged", task_id=request.handle, error=type(error).__name__)
 
 
 def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
@@ -103,6 +127,11 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
     def on_message(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **options: Any) -> Any:
         headers = message.headers
         handle = headers.get("id")
+        if not is_handle(handle):
+            # No result can be stored under such a name, and Celery itself would die of some of them.
+            log.error("request.dropped", reason="the message has no usable task id")
+            ack(log, consumer.connection_errors)
+            return None
         if body is not None or headers.get("eta") or headers.get("expires") or handle in revoked:
             return ordinary(message, body, ack, reject, callbacks, **options)
         request = Request(handle, _wanted(handle, message), lambda: ack(log, consumer.connection_errors))

@@ -70,6 +70,9 @@ class Dispatcher:
         except (RedisError, OSError) as error:
             log.warning("ledger.unavailable", error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
             await asyncio.sleep(AFTER_OUTAGE_S)
+        except Exception as error:
+            log.exception("dispatcher.stumbled", error=type(error).__name__)
+            await asyncio.sleep(AFTER_OUTAGE_S)
 
     async def _drive(self, lease: Lease, began: float) -> None:
         """One lane from lease to release; whatever goes wrong stays in this lane."""
@@ -127,6 +130,9 @@ class Dispatcher:
                 kept = await self._deps.ledger.renew([lane.lease for lane in lanes]) if lanes else []
             except (RedisError, OSError) as error:
                 log.warning("ledger.unavailable", error=type(error).__name__)
+                continue
+            except Exception as error:
+                log.exception("dispatcher.stumbled", error=type(error).__name__)
                 continue
             for lane, alive in zip(lanes, kept, strict=True):
                 lane.renewed(began + self._deps.lease_s) if alive else lane.lose()

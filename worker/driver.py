@@ -13,12 +13,13 @@ import structlog
 
 from bitrix24.errors import Fate, Meaning, NoAnswer, PortalError
 from bitrix24.facts import Claims, Pay, Reply
+from bitrix24.registry import RegistryError
 from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import Observation, Permit
 from worker.deps import Deps
-from worker.effects import heed
+from worker.effects import heed, learn
 from worker.lane import LONGEST_WAIT_S, Lane
 from worker.policy import judge, judge_reading, judge_unanswered
 from worker.settling import durably, settle
@@ -37,6 +38,7 @@ async def drive(lane: Lane, deps: Deps) -> None:
     """Work one portal's lane; return when it has been handed back."""
     await recover(lane, deps)
     while lane.goes_on():
+        await refresh_portal(lane, deps)
         await look_after_doubts(lane, deps)
         if not lane.has_room():
             await lane.nap(NAP_S)
@@ -59,6 +61,15 @@ async def recover(lane: Lane, deps: Deps) -> None:
     found = await deps.ledger.recover(lane.lease, deps.quiet_s)
     if found:
         log.warning("lane.recovered", portal=lane.key, payments=found)
+
+
+async def refresh_portal(lane: Lane, deps: Deps) -> None:
+    """Use the address and the credential as they are now; the registry remembers them for two seconds."""
+    try:
+        lane.portal = await deps.registry.get(lane.key)
+    except RegistryError as error:
+        log.warning("lane.unusable", portal=lane.key, error=str(error))
+        lane.close()
 
 
 async def keep_lease(lane: Lane, deps: Deps) -> None:
@@ -138,7 +149,7 @@ async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: 
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
-        await deps.limiter.observed(lane.key, _observation(reply))
+        await learn(lane, _observation(reply), deps)
         errors = [answer for answer in reply.answers if isinstance(answer, PortalError)]
         await heed(lane, errors, deps, reply=reply)
         decisions = [

@@ -1,12 +1,14 @@
 """What an error means for the lane: pause it, slow it, or hold it for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import assert_never
 
 import structlog
 
 from bitrix24.errors import Effect, PortalError
 from bitrix24.facts import Reply
+from limiter.limiter import Observation
 from worker.deps import Deps
 from worker.lane import Lane
 
@@ -21,7 +23,24 @@ async def heed(
     for effect, error in first_of.items():
         # A portal that refuses a single call as if it were a batch makes no sense; asking again would never end.
         nonsense = effect is Effect.SINGLY and sent_singly
-        await _apply(Effect.HOLD if nonsense else effect, error, reply, lane, deps)
+        with _whatever_happens(lane):
+            await _apply(Effect.HOLD if nonsense else effect, error, reply, lane, deps)
+
+
+async def learn(lane: Lane, observation: Observation, deps: Deps) -> None:
+    """Let the limiter learn from an answered request."""
+    with _whatever_happens(lane):
+        await deps.limiter.observed(lane.key, observation)
+
+
+@contextmanager
+def _whatever_happens(lane: Lane) -> Iterator[None]:
+    """What fails here must not keep the verdicts from the ledger; the lane is handed back and begun anew."""
+    try:
+        yield
+    except Exception as error:
+        log.exception("lane.unheeded", portal=lane.key, error=type(error).__name__)
+        lane.close()
 
 
 async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: Lane, deps: Deps) -> None:

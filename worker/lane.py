@@ -5,10 +5,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from bitrix24.portal import Portal
 from ledger.ledger import Lease
 from limiter.limiter import Limits
 from worker.deps import CLAIM_TO_SEND_S
+
+log = structlog.get_logger(__name__)
 
 SLICE_S = 5.0  # while other lanes wait for room, a lane claims for this long and then goes to the end of the line
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
@@ -120,4 +124,8 @@ class Lane:
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its payments stay in `sending`; handed back and taken anew, the lane recovers them.
+            log.error("request.crashed", portal=self.key, error=type(error).__name__, exc_info=error)
+            self.closing = True
         self._nudge.set()

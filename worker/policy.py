@@ -90,18 +90,18 @@ def _claimed(payment: Payment, invoices: Invoices) -> Verdict:
 def _refused(payment: Payment, error: PortalError, invoices: Invoices) -> Verdict:
     refusal = Refusal(error.code, error.text)
     seen = None if isinstance(invoices, PortalError) else invoices.get(payment.invoice_id)
+    if seen is not None and seen.paid:
+        return _proven(seen)  # proof before everything, whatever the command was answered
     match error.meaning.fate:
         case Fate.NOT_RUN:
             return Requeue()
         case Fate.REFUSED:
             return Failed(refusal)
         case Fate.REFUSED_IF_UNPAID:
-            if seen is None:
-                return InDoubt(quiet_s=0.0, if_unpaid=refusal)
-            return _proven(seen) if seen.paid else Failed(refusal)
+            return InDoubt(quiet_s=0.0, if_unpaid=refusal) if seen is None else Failed(refusal)
         case Fate.UNKNOWN:
             # The request was answered, so the command is over: "unpaid" needs no quiet time, but a second look.
-            return _proven(seen) if seen is not None and seen.paid else InDoubt(quiet_s=0.0)
+            return InDoubt(quiet_s=0.0)
     assert_never(error.meaning.fate)
 
 

@@ -85,13 +85,15 @@ class Results:
         """Deliver what ended, under every handle that asked for it."""
         await self.deliver([Undelivered(handle, row.payment) for row in settled for handle in row.handles])
 
-    async def deliver(self, undelivered: Sequence[Undelivered]) -> None:
-        """Store final results and confirm them; a failure leaves them in the outbox."""
+    async def deliver(self, undelivered: Sequence[Undelivered]) -> bool:
+        """Store final results and confirm them; False when the result backend is away: they stay in the outbox."""
         if not undelivered:
-            return
+            return True
         metas = [_final(entry) for entry in undelivered]
-        if await self._quietly(self._mailbox.put(metas, only_new=False)):
-            await self._quietly(self._ledger.delivered([entry.handle for entry in undelivered]))
+        if not await self._quietly(self._mailbox.put(metas, only_new=False)):
+            return False
+        await self._quietly(self._ledger.delivered([entry.handle for entry in undelivered]))
+        return True
 
     async def refuse(self, refusals: Sequence[tuple[Handle, Exception]]) -> None:
         """Store why requests were not accepted; raises what the backend raises, because nothing else remembers it."""

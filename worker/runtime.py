@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import signal
 import socket
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,18 +82,30 @@ class Runtime:
             dispatcher = Dispatcher(_owner(), deps)
             beside = [
                 asyncio.create_task(admission.run()),
+                asyncio.create_task(admission.run_refusals()),
                 asyncio.create_task(Sweeper(deps.ledger, deps.results).run()),
             ]
             driving = asyncio.create_task(dispatcher.run())
             log.info("runtime.started")
             self._started.set()
-            await self._stop.wait()
+            await self._until_stopped([driving, *beside])
             await dispatcher.stop(PATIENCE_S)
-            await driving
+            await asyncio.gather(driving, return_exceptions=True)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             log.info("runtime.stopped")
+
+    async def _until_stopped(self, parts: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for the stop. A part that ends by itself makes the process useless: it stops, to be started again."""
+        stopping = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping in done:
+            return
+        stopping.cancel()
+        errors = [type(task.exception()).__name__ for task in done if not task.cancelled() and task.exception()]
+        log.error("runtime.failed", error=", ".join(errors) or "a part ended")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _owner() -> str:

@@ -32,11 +32,13 @@ class Sweeper:
                     pass
             except (RedisError, OSError) as error:
                 log.warning("ledger.unavailable", error=type(error).__name__)
+            except Exception as error:
+                log.exception("sweeper.stumbled", error=type(error).__name__)
 
     async def run_once(self) -> int:
-        """Deliver one round of left results; how many there were."""
+        """Deliver one round of left results; how many were delivered."""
         left = await self._ledger.undelivered(AT_ONCE, OLDER_THAN_S)
-        if left:
-            log.info("results.delivered_late", results=len(left))
-            await self._results.deliver(left)
+        if not left or not await self._results.deliver(left):
+            return 0
+        log.info("results.delivered_late", results=len(left))
         return len(left)

@@ -32,7 +32,8 @@ if ARGV[2] ~= '' then
   local current = before_s and known_at > now
   local reset_at = current and known_at or now + tonumber(ARGV[5]) * 1000000
   if ARGV[3] ~= '' then
-    reset_at = math.floor(tonumber(ARGV[3]) * 1000000)
+    -- What resets later than a whole window from now is nonsense, and would stop the portal for as long.
+    reset_at = math.floor(math.min(tonumber(ARGV[3]) * 1000000, now + tonumber(ARGV[5]) * 1000000))
   end
   -- Replies overtake each other: of one window the largest figure counts, an earlier window not at all.
   if not (current and reset_at < known_at) then

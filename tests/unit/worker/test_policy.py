@@ -36,7 +36,8 @@ def test_true_is_only_a_claim(invoices: Invoices, verdict: Verdict) -> None:
     ("fate", "invoices", "verdict"),
     [
         (Fate.NOT_RUN, UNPAID, Requeue()),
-        (Fate.NOT_RUN, PAID, Requeue()),
+        (Fate.NOT_RUN, PAID, Paid(Evidence.READ_BACK, NOW)),
+        (Fate.REFUSED, PAID, Paid(Evidence.READ_BACK, NOW)),
         (Fate.REFUSED, UNPAID, Failed(REFUSAL)),
         (Fate.REFUSED_IF_UNPAID, UNPAID, Failed(REFUSAL)),
         (Fate.REFUSED_IF_UNPAID, PAID, Paid(Evidence.READ_BACK, NOW)),
