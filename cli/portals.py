@@ -13,7 +13,7 @@ from cli.exits import CommandError, Exit
 from cli.failures import answer_of, explained
 from cli.findings import document_of_findings, shown_findings
 from cli.output import Output, cell, facts, speaks, table
-from cli.session import Session, lane_of, open_session, run
+from cli.session import Session, lane_of, open_session, require_portal, run
 from config.redaction import redact
 
 if TYPE_CHECKING:
@@ -130,9 +130,7 @@ def hold(output: Output, key: str, reason: str, *, dry_run: bool) -> int:
 
     async def work() -> int:
         async with open_session() as session:
-            lane = await lane_of(session, key)
-            if lane is None:
-                raise CommandError(f"There is no portal {key!r}.", "See `b24pay portal list`.")
+            lane = await require_portal(session, key)
             if not dry_run:
                 await session.ledger.hold(key, "OPERATOR", reason)
         text = f"Portal {key}: was held already" if lane.held else f"Portal {key}: {_done('held', dry_run=dry_run)}"
@@ -151,9 +149,7 @@ def resume(output: Output, key: str, *, dry_run: bool) -> int:
 
     async def work() -> int:
         async with open_session() as session:
-            lane = await lane_of(session, key)
-            if lane is None:
-                raise CommandError(f"There is no portal {key!r}.", "See `b24pay portal list`.")
+            lane = await require_portal(session, key)
             if not dry_run:
                 await session.ledger.resume(key)
         text = f"Portal {key}: {_done('resumed', dry_run=dry_run)}" if lane.held else f"Portal {key}: was not held"

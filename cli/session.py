@@ -95,14 +95,16 @@ async def lane_of(session: Session, portal: str) -> "LaneView | None":
     return lanes[0] if lanes else None
 
 
-async def require_portal(session: Session, portal: str) -> None:
-    """Raise CommandError where the ledger has no lane of this name."""
-    if await lane_of(session, portal) is None:
+async def require_portal(session: Session, portal: str) -> "LaneView":
+    """The lane of a portal; raises CommandError where the ledger has none of this name."""
+    lane = await lane_of(session, portal)
+    if lane is None:
         raise CommandError(
             f"There is no portal {portal!r}.",
             "See `b24pay portal list`, or add it with `b24pay portal add`.",
             Exit.REFUSED,
         )
+    return lane
 
 
 def _secret_keys(settings: "Settings") -> list[str]:

@@ -6,6 +6,7 @@ workers of one run nor two runs on one machine can meet. A REDIS_URL of the deve
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,15 +28,22 @@ def _clean_environment() -> Iterator[None]:
     os.environ.update(ours)
 
 
-@pytest.fixture(scope="session")
-def embedded() -> Iterator[EmbeddedServer]:
-    """A server that lives as long as this test process; ask for `redis_url` instead unless you need the process."""
+@contextmanager
+def a_server() -> Iterator[EmbeddedServer]:
+    """A running server, stopped at the end whatever a test did to it."""
     server = EmbeddedServer()
     try:
         server.start()
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[EmbeddedServer]:
+    """A server that lives as long as this test process; ask for `redis_url` instead unless you need the process."""
+    with a_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -52,12 +60,8 @@ def redis_url(embedded: EmbeddedServer) -> str:
 @pytest.fixture
 def own_server() -> Iterator[EmbeddedServer]:
     """A server that a test may kill and restart without touching anybody else's."""
-    server = EmbeddedServer()
-    try:
-        server.start()
+    with a_server() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ class EmulatedPortal:
         """Ask the ledger: `portal.ledger(lambda ledger: ledger.lanes())`."""
 
         async def asked() -> Any:
-            async with _open_ledger(self.house.server.url) as (ledger, _):
+            async with open_ledger(self.house.server.url) as (ledger, _):
                 return await question(ledger)
 
         return wait_for(asked())
@@ -212,7 +212,8 @@ def wait_for(work: Any) -> Any:
 
 
 @asynccontextmanager
-async def _open_ledger(url: str) -> AsyncIterator[tuple[RedisLedger, PortalRegistry]]:
+async def open_ledger(url: str) -> AsyncIterator[tuple[RedisLedger, PortalRegistry]]:
+    """The ledger and the registry of a house, as an operator's command has them."""
     async with async_redis_client(url, max_connections=4, decode_responses=False) as client:
         yield RedisLedger(client, lease_s=75, retention_s=3600, max_attempts=5), PortalRegistry(client, [SECRET_KEY])
 
@@ -224,7 +225,7 @@ async def _configure(emulator: str, authority: str, settings: Mapping[str, objec
 
 async def _register(url: str, key: str, authority: str) -> None:
     webhook = f"http://{authority}/rest/1/emulator-secret/"
-    async with _open_ledger(url) as (ledger, registry):
+    async with open_ledger(url) as (ledger, registry):
         await registry.put(parse_portal(key, {"webhook": webhook}, allow_insecure=True))
         await ledger.add_lane(key)
 

@@ -8,7 +8,7 @@ event loop and acknowledges when the ledger has it, which costs about a third of
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from celery.worker.strategy import default as ordinary_strategy
@@ -22,8 +22,6 @@ from worker.results import Results
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 AT_ONCE = 100  # requests per step of the ledger
 AFTER_OUTAGE_S = 1.0  # messages stay unacknowledged meanwhile; the prefetch limit bounds how many
 
@@ -35,6 +33,14 @@ class Request:
     handle: Handle
     wanted: NewPayment | InvalidPayment
     ack: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that was not accepted, and why."""
+
+    request: Request
+    error: InvalidPayment
 
 
 class Admission:
@@ -58,12 +64,13 @@ class Admission:
             group = [await self._requests.get()]
             while len(group) < AT_ONCE and not self._requests.empty():
                 group.append(self._requests.get_nowait())
-            await _until_done(self._take, group)
+            await _until_done(lambda: self._take(group), len(group))  # noqa: B023 - awaited before the next group
 
     async def run_refusals(self) -> None:
         """Tell producers of refusals until cancelled. A result backend that is away holds up nothing else."""
         while True:
-            await _until_done(self._tell, [await self._refused.get()])
+            refused = await self._refused.get()
+            await _until_done(lambda: self._tell(refused), 1)  # noqa: B023 - awaited before the next one
 
     async def _take(self, group: Sequence[Request]) -> None:
         wanted = [row.wanted for row in group if isinstance(row.wanted, NewPayment)]
@@ -83,31 +90,22 @@ class Admission:
                     _acknowledge(request)
         await self._results.deliver(ended)
 
-    async def _tell(self, group: Sequence["Refused"]) -> None:
-        for refused in group:
-            handle = refused.request.handle
-            [known] = await self._ledger.find([handle])
-            # A message under the id of a payment must not overwrite what that payment's producer reads.
-            log.info("request.refused", task_id=handle, error=str(refused.error), id_is_taken=known is not None)
-            if known is None:
-                await self._results.refuse([(handle, refused.error)])
-            _acknowledge(refused.request)
+    async def _tell(self, refused: Refused) -> None:
+        handle = refused.request.handle
+        [known] = await self._ledger.find([handle])
+        # A message under the id of a payment must not overwrite what that payment's producer reads.
+        log.info("request.refused", task_id=handle, error=str(refused.error), id_is_taken=known is not None)
+        if known is None:
+            await self._results.refuse(handle, refused.error)
+        _acknowledge(refused.request)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A request that was not accepted, and why."""
-
-    request: Request
-    error: InvalidPayment
-
-
-async def _until_done(work: Callable[[Sequence[T]], Awaitable[None]], group: Sequence[T]) -> None:
+async def _until_done(work: Callable[[], Awaitable[None]], requests: int) -> None:
     while True:
         try:
-            return await work(group)
+            return await work()
         except Exception as error:  # noqa: BLE001 - ledger or result backend, of whatever make
-            log.warning("admission.waits", requests=len(group), error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
+            log.warning("admission.waits", requests=requests, error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
             await asyncio.sleep(AFTER_OUTAGE_S)
 
 

@@ -38,7 +38,8 @@ async def drive(lane: Lane, deps: Deps) -> None:
     """Work one portal's lane; return when it has been handed back."""
     await recover(lane, deps)
     while lane.goes_on():
-        await refresh_portal(lane, deps)
+        if not await refresh_portal(lane, deps):
+            break
         await look_after_doubts(lane, deps)
         if not lane.has_room():
             await lane.nap(NAP_S)
@@ -63,13 +64,14 @@ async def recover(lane: Lane, deps: Deps) -> None:
         log.warning("lane.recovered", portal=lane.key, payments=found)
 
 
-async def refresh_portal(lane: Lane, deps: Deps) -> None:
-    """Use the address and the credential as they are now; the registry remembers them for two seconds."""
+async def refresh_portal(lane: Lane, deps: Deps) -> bool:
+    """Use the address and the credential as they are now (at most two seconds old); False where there are none."""
     try:
         lane.portal = await deps.registry.get(lane.key)
     except RegistryError as error:
         log.warning("lane.unusable", portal=lane.key, error=str(error))
-        lane.close()
+        return False
+    return True
 
 
 async def keep_lease(lane: Lane, deps: Deps) -> None:

@@ -95,10 +95,9 @@ class Results:
         await self._quietly(self._ledger.delivered([entry.handle for entry in undelivered]))
         return True
 
-    async def refuse(self, refusals: Sequence[tuple[Handle, Exception]]) -> None:
-        """Store why requests were not accepted; raises what the backend raises, because nothing else remembers it."""
-        if refusals:
-            await self._mailbox.put([(handle, states.FAILURE, error) for handle, error in refusals], only_new=False)
+    async def refuse(self, handle: Handle, error: Exception) -> None:
+        """Store why a request was not accepted; raises what the backend raises, because nothing else remembers it."""
+        await self._mailbox.put([(handle, states.FAILURE, error)], only_new=False)
 
     async def _quietly(self, work: Awaitable[None]) -> bool:
         try:

@@ -13,7 +13,7 @@ from config.connections import celery_url
 from tests.acceptance.test_attacks import GOOD_HEADERS, put_raw
 from tests.acceptance.test_trouble import send_bulk
 from tests.eventually import eventually_sync
-from tests.house import EmulatedPortal, House, _open_ledger, a_house, wait_for
+from tests.house import EmulatedPortal, House, a_house, open_ledger, wait_for
 
 WITHIN_S = 15
 
@@ -98,7 +98,7 @@ def test_a_corrected_address_is_used_at_once(house: House) -> None:
     eventually_sync(lambda: wrong.counts()["sending"])
 
     async def move() -> None:
-        async with _open_ledger(house.server.url) as (_, registry):
+        async with open_ledger(house.server.url) as (_, registry):
             await registry.remove(right.key)
             webhook = f"http://{right.authority}/rest/1/emulator-secret/"
             await registry.put(parse_portal(wrong.key, {"webhook": webhook}, allow_insecure=True), moved=True)
