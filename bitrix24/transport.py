@@ -23,6 +23,7 @@ from yarl import URL
 
 from bitrix24.hosts import PublicResolver
 from bitrix24.portal import Portal, endpoint_problem
+from config.failpoints import armed, failpoint
 
 # 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours.
 REPLY_CAP: Final = 4 * 1024 * 1024
@@ -58,8 +59,9 @@ class Lost:
 class _Body(aiohttp.BytesPayload):
     """A JSON body that notes the moment it is handed to an open connection."""
 
-    def __init__(self, value: bytes, clock: Callable[[], float], deadline: float) -> None:
+    def __init__(self, value: bytes, portal: str, clock: Callable[[], float], deadline: float) -> None:
         super().__init__(value, content_type="application/json")
+        self._portal = portal
         self._clock = clock
         self._deadline = deadline
         self.left_at: float | None = None
@@ -76,7 +78,18 @@ class _Body(aiohttp.BytesPayload):
         # A closing connection takes nothing: aiohttp refuses the write, head and body alike.
         if transport is not None and not transport.is_closing():
             self.left_at = self._clock()
-        await super().write_with_length(writer, content_length)
+        failpoint("call.connected", [self._portal])
+        await self._written(writer, content_length)
+        failpoint("call.sent", [self._portal])
+
+    async def _written(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if armed("call.half_sent"):  # a test wants the portal to have half of the request
+            half = len(self._value) // 2
+            await writer.write(self._value[:half])
+            failpoint("call.half_sent", [self._portal])
+            await writer.write(self._value[half:])
+        else:
+            await super().write_with_length(writer, content_length)
 
 
 class Transport:
@@ -144,7 +157,7 @@ class Transport:
         forbidden = endpoint_problem(URL(portal.endpoint), allow_insecure=self._allow_insecure)
         if forbidden:
             return Lost(left=False, reason=f"the portal's address {forbidden[0]}")
-        payload = _Body(body, self._clock, self._clock() + self._total_s)
+        payload = _Body(body, portal.key, self._clock, self._clock() + self._total_s)
         started = self._clock()
         try:
             async with asyncio.timeout(self._total_s):
@@ -164,7 +177,9 @@ class Transport:
         session: aiohttp.ClientSession, portal: Portal, method: str, payload: _Body
     ) -> tuple[int, str | None, str | None]:
         async with session.post(_address(portal, method), data=payload, allow_redirects=False) as response:
+            failpoint("call.headers", [portal.key])
             text = await _read(response)
+            failpoint("call.answered", [portal.key])
             return response.status, _without_secret(text, portal), response.headers.get("Location")
 
 

@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     log_format: Annotated[LogFormat | None, BeforeValidator(_lower)] = Field(
         None, alias="B24PAY_LOG_FORMAT", description="json, or console for people; console on a terminal if not set"
     )
+    failpoints: str | None = Field(
+        None, alias="B24PAY_FAILPOINTS", description="for tests only: places where a test may break the process"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -251,6 +254,7 @@ _HINTS: Final = {
     "B24PAY_RETENTION_DAYS": "Use whole days from 1 to 3650, for example 35",
     "B24PAY_LOG_LEVEL": f"Use one of {', '.join(LogLevel)}",
     "B24PAY_LOG_FORMAT": f"Use one of {', '.join(LogFormat)}",
+    "B24PAY_FAILPOINTS": "Remove it; it serves the project's own tests",
 }
 
 
@@ -276,6 +280,9 @@ def _contradictions(settings: Settings, *, broken: set[str]) -> list[Problem]:
     if settings.lease_s >= VISIBILITY_TIMEOUT_S and "B24PAY_LEASE_S" not in broken:
         text = f"must be below {VISIBILITY_TIMEOUT_S}, after which Celery delivers an unacknowledged message again"
         problems.append(Problem("B24PAY_LEASE_S", text, "Try 75"))
+    if settings.failpoints and not settings.allow_insecure_portals:
+        text = "lets another process break this one, and portals are real here"
+        problems.append(Problem("B24PAY_FAILPOINTS", text, _HINTS["B24PAY_FAILPOINTS"]))
     too_short = settings.portal_cut_s < PORTAL_CUT_S and not settings.allow_insecure_portals
     if too_short and not broken & {"B24PAY_PORTAL_CUT_S", "B24PAY_ALLOW_INSECURE_PORTALS"}:
         text = f"is below {PORTAL_CUT_S:g}; a real portal goes on for so long, and an early 'unpaid' would pay twice"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
+from config.failpoints import failpoint
 from config.redaction import redact
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment, State
@@ -100,8 +101,11 @@ def open_payments(requests: Sequence[NewPayment]) -> list[Opened]:
     """Write validated requests down in chunks; the way in for the Celery tasks, which bring their own handles."""
     opened: list[Opened] = []
     for start in range(0, len(requests), CHUNK):
+        chunk = requests[start : start + CHUNK]
+        failpoint("producer.asked", chunk)
         with _as_unavailable():
-            opened.extend(_ledger(os.getpid()).open(requests[start : start + CHUNK]))
+            opened.extend(_ledger(os.getpid()).open(chunk))
+        failpoint("producer.opened", chunk)
     return opened
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from celery.worker.strategy import default as ordinary_strategy
 
+from config.failpoints import failpoint
 from ledger.ledger import AlreadyPaid, Conflict, Joined, Ledger, Undelivered, UnknownPortal
 from ledger.payment import OPEN, Handle, NewPayment
 from tasks.errors import InvalidPayment
@@ -74,7 +75,9 @@ class Admission:
 
     async def _take(self, group: Sequence[Request]) -> None:
         wanted = [row.wanted for row in group if isinstance(row.wanted, NewPayment)]
+        failpoint("admission.popped", wanted)
         opened = iter(await self._ledger.open(wanted) if wanted else [])
+        failpoint("admission.opened", wanted)
         ended: list[Undelivered] = []
         for request in group:
             outcome = request.wanted if isinstance(request.wanted, InvalidPayment) else next(opened)

@@ -6,6 +6,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from bitrix24.registry import RegistryError
+from config.failpoints import failpoint
 from ledger.ledger import Lease, LeaseLost
 from worker.deps import Deps
 from worker.driver import drive, hand_over
@@ -60,6 +61,8 @@ class Dispatcher:
         room = MOST_LANES - len(self._driving)
         try:
             leases, next_s = await self._deps.ledger.take(self._owner, min(room, TAKEN_AT_ONCE)) if room else ([], None)
+            if leases:
+                failpoint("lane.taken", [lease.portal for lease in leases])
             for lease in leases:
                 task = asyncio.create_task(self._drive(lease, began))
                 self._driving.add(task)

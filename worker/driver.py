@@ -14,6 +14,7 @@ import structlog
 from bitrix24.errors import Fate, Meaning, NoAnswer, PortalError
 from bitrix24.facts import Claims, Pay, Reply
 from bitrix24.registry import RegistryError
+from config.failpoints import failpoint
 from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
@@ -62,6 +63,7 @@ async def recover(lane: Lane, deps: Deps) -> None:
     found = await deps.ledger.recover(lane.lease, deps.quiet_s)
     if found:
         log.warning("lane.recovered", portal=lane.key, payments=found)
+        failpoint("lane.recovered", [lane.key])
 
 
 async def refresh_portal(lane: Lane, deps: Deps) -> bool:
@@ -109,6 +111,7 @@ async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
 
 async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
     """Claim what one request may carry and let it fly; False when nothing (more) is worth a request now."""
+    failpoint("lane.permitted", [lane.key])
     claim_began = deps.clock()
     size = batch_size(permit, singly=lane.singly)
     claimed = await deps.ledger.claim(lane.lease, size, at_least=lane.wants(size))
@@ -118,6 +121,7 @@ async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
             lane.linger()
         return False
     # From here on a crash may hide a payment that went through.
+    failpoint("lane.claimed", claimed.payments)
     lane.wait_s, lane.lingers_until = 0.0, None
     lane.probing = permit.command_s is None
     lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps))
@@ -158,11 +162,13 @@ async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: 
             Decision(payment, judge(payment, answer, reply.invoices))
             for payment, answer in zip(payments, reply.answers, strict=True)
         ]
+    failpoint("call.judged", payments)
     await settle(lane, decisions, deps)
 
 
 async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> None:
     """Ask the portal which invoices in doubt are paid, and write down what that settles."""
+    failpoint("reading.begins", doubts)
     try:
         invoices = await deps.client.read_back(lane.portal, [payment.invoice_id for payment in doubts])
     except PortalError as error:
@@ -173,6 +179,7 @@ async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> 
         decisions = [Decision(payment, judge_reading(payment, invoices)) for payment in doubts]
     finally:
         lane.reading = False
+    failpoint("reading.judged", doubts)
     await settle(lane, decisions, deps)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 from celery import states
 
+from config.failpoints import failpoint
 from ledger.ledger import Ledger, Settled, Undelivered
 from ledger.payment import Handle, Payment, State
 from tasks.result import failure_of, result_of
@@ -92,6 +93,7 @@ class Results:
         metas = [_final(entry) for entry in undelivered]
         if not await self._quietly(self._mailbox.put(metas, only_new=False)):
             return False
+        failpoint("results.stored", [entry.payment for entry in undelivered])
         await self._quietly(self._ledger.delivered([entry.handle for entry in undelivered]))
         return True
 

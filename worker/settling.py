@@ -7,6 +7,7 @@ from typing import TypeVar, assert_never
 import structlog
 from redis.exceptions import RedisError
 
+from config.failpoints import failpoint
 from ledger.ledger import LeaseLost, Settled
 from ledger.payment import State
 from ledger.verdict import Decision
@@ -32,6 +33,7 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
         log.warning("lease.lost", portal=lane.key, payments=len(decisions))
         lane.close()
         return
+    failpoint("lane.settled", [row.payment for row in settled])
     for row in settled:
         _tell(row)
     await deps.results.deliver_settled(settled)
