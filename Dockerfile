@@ -16,6 +16,7 @@ COPY bitrix24/ bitrix24/
 COPY tasks/ tasks/
 COPY worker/ worker/
 COPY emulator/ emulator/
+COPY chaos/ chaos/
 COPY cli/ cli/
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/b24pay/bin/pip install --no-deps --no-index --find-links /wheels b24pay
@@ -34,8 +35,9 @@ WORKDIR /tmp
 USER 10001:10001
 # SIGTERM finishes what is in flight and hands the lanes back; give it longer than one REST call (60 s in compose).
 STOPSIGNAL SIGTERM
-# The worker answers over the broker, so "healthy" means that it really consumes.
+# The worker answers over the broker, so "healthy" means that it really consumes. Its node name is its own: containers
+# that share a network share the host's name, too.
+ENV WORKER_NODE_FILE=/tmp/worker.node
 HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 \
-    CMD ["sh", "-c", "celery -A worker inspect ping --timeout 10 --destination \"celery@$HOSTNAME\""]
-CMD ["celery", "-A", "worker", "worker", "--pool", "threads", "--concurrency", "2", \
-     "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    CMD ["sh", "-c", "celery -A worker inspect ping --timeout 10 --destination \"$(cat /tmp/worker.node)\""]
+CMD ["python", "-m", "worker"]

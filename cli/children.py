@@ -1,5 +1,7 @@
 """Child processes of the demonstration: each ends with its parent, however that ends."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ _STOP_WITHIN_S: Final = 8.0
 _HURRY_WITHIN_S: Final = 1.0
 # Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
 # The directory is thrown away with the process: nobody is left to do it.
-_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -KILL "$1" 2>/dev/null; rm -rf -- "$2"'
+_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
 
 
 class Child:
@@ -68,7 +70,8 @@ class Child:
         try:
             self._process.wait(_HURRY_WITHIN_S if hurry else _STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            # A worker is two processes, the supervisor and its child; the session's group holds both.
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._guard.kill()
         self._guard.wait()

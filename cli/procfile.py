@@ -1,6 +1,7 @@
 """The Procfile: which processes the service consists of, and the command line of each."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -30,8 +31,9 @@ def read_procfile(path: Path = PROCFILE) -> Mapping[str, list[str]]:
 
 
 def command_of(name: str, path: Path = PROCFILE) -> list[str]:
-    """The command line of one process; raises CommandError where it is not in the Procfile."""
+    """The command line of one process, run by our own interpreter; raises CommandError where the Procfile has none."""
     command = read_procfile(path).get(name)
     if command is None:
         raise CommandError(f"The Procfile has no process {name}.", "Restore the line.", Exit.CONFIGURATION)
-    return command
+    # A system may have no program of the plain name, or another version under it.
+    return [sys.executable, *command[1:]] if command[0] == "python" else command

@@ -47,12 +47,17 @@ def procfile_command(name: str) -> list[str]:
     return [str(Path(sys.executable).parent / program), *rest]
 
 
+# Ends a worker's group when the tests themselves are killed. It waits for a pipe that closes with them.
+GUARD = 'read -r _; kill -KILL -- "-$1"'
+
+
 @dataclass
 class Worker:
-    """One worker process and what it wrote."""
+    """One worker as the Procfile starts it: the supervisor and its child, in a process group of their own."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes]"  # the supervisor
     log: Path
+    guard: "subprocess.Popen[bytes]"
 
     def lines(self) -> list[str]:
         """Everything it has written so far, stdout and stderr."""
@@ -63,18 +68,46 @@ class Worker:
         return [json.loads(line) for line in self.lines()]
 
     def is_consuming(self) -> bool:
-        """Whether it says that it is ready."""
-        return any(" ready." in line for line in self.lines())
+        """Whether it has said that it is ready, in whichever life."""
+        return self.times_ready() > 0
+
+    def times_ready(self) -> int:
+        """How often it has begun to consume: once for each life of the child."""
+        return sum(" ready." in line for line in self.lines())
+
+    def never_died(self) -> bool:
+        """Whether it works in its first life still: nothing ended the process that consumes."""
+        started = sum(event["event"] == "worker.started" for event in self.events())
+        return started == 1 and self.process.poll() is None
+
+    def child_pid(self) -> int:
+        """The process id of the Celery process in its present life."""
+        return int([event["pid"] for event in self.events() if event["event"] == "worker.started"][-1])
 
     def stop(self, within_s: float = 30.0) -> int:
-        """SIGTERM, as a deploy does; the exit code."""
+        """SIGTERM to the supervisor, as a deploy does; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within_s)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash does."""
-        self.process.kill()
+        """SIGKILL of supervisor and child, as a machine that goes down does."""
+        with suppress(ProcessLookupError, PermissionError):  # macOS has no permission for what has ended
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.guard.kill()
+        self.guard.wait()
+
+    def kill_child(self) -> None:
+        """SIGKILL of the Celery process alone; the supervisor starts another."""
+        os.kill(self.child_pid(), signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """SIGSTOP of the group: it holds its leases and does nothing."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT of the group."""
+        os.killpg(self.process.pid, signal.SIGCONT)
 
 
 @dataclass
@@ -105,8 +138,12 @@ class House:
                 env={**self.environment, **changes},
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
-        worker = Worker(process, log)
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "sh", str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        worker = Worker(process, log, guard)
         self.workers.append(worker)
         eventually_sync(worker.is_consuming)
         return worker
@@ -142,9 +179,10 @@ class House:
         """End every process that was started."""
         for worker in self.workers:
             if worker.process.poll() is None:
-                with suppress(subprocess.TimeoutExpired):
+                with suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                    worker.thaw()
                     worker.stop(10)
-                worker.kill()
+            worker.kill()
 
 
 @dataclass(frozen=True)
@@ -215,7 +253,10 @@ def wait_for(work: Any) -> Any:
 async def open_ledger(url: str) -> AsyncIterator[tuple[RedisLedger, PortalRegistry]]:
     """The ledger and the registry of a house, as an operator's command has them."""
     async with async_redis_client(url, max_connections=4, decode_responses=False) as client:
-        yield RedisLedger(client, lease_s=75, retention_s=3600, max_attempts=5), PortalRegistry(client, [SECRET_KEY])
+        yield (
+            RedisLedger(client, lease_s=75, retention_s=3600, max_attempts=5, quiet_s=135),
+            PortalRegistry(client, [SECRET_KEY]),
+        )
 
 
 async def _configure(emulator: str, authority: str, settings: Mapping[str, object]) -> None:

@@ -1,6 +1,7 @@
 """How `b24pay` begins and ends, as far as that needs no server."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,7 +178,7 @@ def test_an_unknown_error_is_told_without_secrets():
 
 def test_the_procfile_names_the_worker(tmp_path: Path):
     """The demonstration starts what the Procfile says, whatever that is."""
-    assert command_of("worker")[0] == "celery"
+    assert command_of("worker") == [sys.executable, "-m", "worker"]
     (tmp_path / "Procfile").write_text("# a comment: no\nworker: run --this 'and that'\n\n")
     assert read_procfile(tmp_path / "Procfile") == {"worker": ["run", "--this", "and that"]}
 
