@@ -79,7 +79,7 @@ async def pay_all(ledger: RedisLedger) -> None:
 async def measure(client: Redis, shape: Shape, count: int) -> dict[str, object]:
     """Bytes per payment of one shape."""
     await client.flushall()
-    ledger = RedisLedger(client, lease_s=75, retention_s=35 * 86_400, max_attempts=5)
+    ledger = RedisLedger(client, lease_s=75, retention_s=35 * 86_400, max_attempts=5, quiet_s=135)
     asks = payments(shape, count)
     for portal in sorted({ask.portal for ask in asks}):
         await ledger.add_lane(portal)

@@ -65,8 +65,8 @@ async def connected(settings: "Settings") -> AsyncIterator[Session]:
         settings.redis_url, max_connections=_CONNECTIONS, decode_responses=False, client_name="b24pay-cli"
     ) as redis:
         retention_s = settings.retention_days * _DAY_S
-        # Attempts matter to drivers only; a command never settles.
-        ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=retention_s, max_attempts=1)
+        # Attempts and quiet time matter to drivers only; a command never claims, recovers or settles.
+        ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=retention_s, max_attempts=1, quiet_s=0)
         try:
             await ledger.check_schema()
             yield Session(settings, redis, ledger, PortalRegistry(redis, _secret_keys(settings)))

@@ -72,7 +72,8 @@ class Claimed:
     """Payments that are now `sending`, oldest first, and how many still wait behind them."""
 
     payments: tuple[Payment, ...]
-    waiting: int
+    waiting: int  # without the suspects
+    suspects: int = 0  # how many of those wait that only a claim for a suspect gives out
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,17 @@ class LeaseLost(Exception):  # noqa: N818 - a fact about the lease, not a fault
     """The lane has another driver (or none): nothing was written. The caller must send nothing more for it."""
 
 
+class StillQuiet(Exception):  # noqa: N818 - a fact about the payment, not a fault
+    """Nobody may call the payment unpaid before `until`: its call may still be running on the portal."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(
+            f"The call for this payment may still be running on the portal. "
+            f"Next step: decide after {until:%H:%M:%S} UTC."
+        )
+        self.until = until
+
+
 class LaneNotEmpty(Exception):  # noqa: N818 - a fact about the lane, not a fault
     """The lane still has open payments and cannot be removed."""
 
@@ -139,8 +151,19 @@ class Ledger(Protocol):
         """Withdraw a queued payment; the row afterwards (unchanged when it is not queued), None when unknown."""
 
     async def retry(self, payment_id: str) -> Payment | None:
-        """Queue a failed payment again; the row afterwards (unchanged when it is not failed or another payment of the
-        invoice is open or paid), None when unknown."""
+        """Queue a failed payment again, to be read first when it was ever sent; the row afterwards (unchanged when it
+        is not failed or another payment of the invoice is open or paid), None when unknown."""
+
+    async def decide(self, payment_id: str, *, paid: bool, because: str) -> Payment | None:
+        """End a payment in doubt by a person's word; the row afterwards (unchanged when it is not in doubt), None when
+        unknown. Raises StillQuiet when it is to be unpaid before its quiet time has ended."""
+
+    async def read_again(self, payment_ids: Sequence[str]) -> list[Payment | None]:
+        """Have doubts read now instead of later; the rows, None where unknown. A held lane stays held."""
+
+    async def sweep(self, limit: int = 1000) -> list[PortalKey]:
+        """Look at about `limit` lanes, going on where the latest sweep of any process stopped; those that were
+        forgotten, and are due again now."""
 
     # Lanes
     async def add_lane(self, portal: str) -> None:
@@ -165,11 +188,16 @@ class Ledger(Protocol):
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
 
-    async def recover(self, lease: Lease, quiet_s: float) -> int:
-        """Put what an earlier driver left in `sending` in doubt (quiet from its claim on); how many there were."""
+    async def recover(self, lease: Lease) -> int:
+        """Put what an earlier driver left in `sending` in doubt (quiet from its claim on); how many there were.
+        Raises LeaseLost."""
 
-    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1) -> Claimed:
-        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
+    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
+        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost.
+
+        Payments whose driver died twice are suspects: only `suspect=True` gives them out, one at a time and nothing
+        else, so that a payment that kills its process does not take others with it.
+        """
 
     async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""

@@ -25,8 +25,9 @@ class State(StrEnum):
 
 ARROWS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
-        # A queued payment that must be read first (new key on an invoice known as paid) may end without a send.
-        State.QUEUED: frozenset({State.SENDING, State.CANCELLED, State.PAID, State.FAILED}),
+        # A queued payment that must be read first (new key on a paid invoice, or a retry) may end without a send.
+        # One that a history we lost may have sent is put in doubt instead of being sent (the epoch guard).
+        State.QUEUED: frozenset({State.SENDING, State.CANCELLED, State.PAID, State.FAILED, State.IN_DOUBT}),
         State.SENDING: frozenset({State.PAID, State.FAILED, State.QUEUED, State.IN_DOUBT}),
         State.IN_DOUBT: frozenset({State.PAID, State.FAILED, State.QUEUED}),
         State.PAID: frozenset(),
@@ -43,6 +44,7 @@ class Evidence(StrEnum):
 
     READ_BACK = "read_back"  # PAYED='Y' was seen
     RESPONSE = "response"  # the portal said true and reading is not permitted
+    OPERATOR = "operator"  # a person looked and said so; `Payment.because` has the reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +100,5 @@ class Payment:
     quiet_until: datetime | None  # before this moment an "unpaid" read-back does not count
     last_read_error: Refusal | None = None  # why the latest read-back gave no answer
     read_at: datetime | None = None  # set by `doubts`: a read-back asked for after this moment says how it stood then
+    because: str | None = None  # why a person decided on it
+    after: PaymentId | None = None  # to be read first: the paid payment it came after; None for a retry

@@ -60,7 +60,7 @@ async def drive(lane: Lane, deps: Deps) -> None:
 
 async def recover(lane: Lane, deps: Deps) -> None:
     """What an earlier driver left in `sending` is in doubt: it may have been sent."""
-    found = await deps.ledger.recover(lane.lease, deps.quiet_s)
+    found = await deps.ledger.recover(lane.lease)
     if found:
         log.warning("lane.recovered", portal=lane.key, payments=found)
         failpoint("lane.recovered", [lane.key])

@@ -117,11 +117,13 @@ def _owner() -> str:
 async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
     """Connect everything that a process works with; closed in the opposite order."""
     redis = async_redis_client(settings.redis_url, max_connections=REDIS_CONNECTIONS, decode_responses=False)
+    quiet_s = quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s)
     ledger = RedisLedger(
         redis,
         lease_s=settings.lease_s,
         retention_s=settings.retention_days * DAY_S,
         max_attempts=MOST_ATTEMPTS,
+        quiet_s=quiet_s,
     )
     client = Client(
         http_total_s=settings.http_total_s,
@@ -139,7 +141,7 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
             clock=time.monotonic,
             http_total_s=settings.http_total_s,
             lease_s=settings.lease_s,
-            quiet_s=quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s),
+            quiet_s=quiet_s,
         )
 
 

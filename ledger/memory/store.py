@@ -39,10 +39,12 @@ class MemoryLedger:
         lease_s: float,
         retention_s: float,
         max_attempts: int,
+        quiet_s: float,
         clock: Callable[[], datetime] = _wall_clock,
     ) -> None:
         self._lease = timedelta(seconds=lease_s)
         self._max_attempts = max_attempts
+        self._quiet_s = quiet_s
         self._book = Book(clock, timedelta(seconds=retention_s))
 
     # Producers and operators
@@ -171,6 +173,18 @@ class MemoryLedger:
         self._queue(again)
         return again
 
+    async def decide(self, payment_id: str, *, paid: bool, because: str) -> Payment | None:
+        """End a payment in doubt by a person's word. Raises StillQuiet."""
+        raise NotImplementedError
+
+    async def read_again(self, payment_ids: Sequence[str]) -> list[Payment | None]:
+        """Have doubts read now instead of later."""
+        raise NotImplementedError
+
+    async def sweep(self, limit: int = 1000) -> list[PortalKey]:
+        """Find lanes that were forgotten."""
+        raise NotImplementedError
+
     # Lanes
 
     async def add_lane(self, portal: str) -> None:
@@ -252,15 +266,15 @@ class MemoryLedger:
                 lane.due = lane.until = self._book.now() + self._lease
         return kept
 
-    async def recover(self, lease: Lease, quiet_s: float) -> int:
+    async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
         rows = [self._book.rows[payment_id] for payment_id in self._book.driven(lease).sending]
         left = [row for row in rows if not row.claim.startswith(f"{lease.fence}.")]
         for row in left:
-            self._book.doubt(replace(row, deaths=row.deaths + 1), quiet_s)
+            self._book.doubt(replace(row, deaths=row.deaths + 1), self._quiet_s)
         return len(left)
 
-    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1) -> Claimed:
+    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
         """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
         lane, book = self._book.driven_still(lease), self._book
         lease.claims += 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
 from ledger.ledger import Claimed, LaneNotEmpty, LaneView, Lease, Opened, Settled, Undelivered
-from ledger.payment import Handle, NewPayment, Payment, State
+from ledger.payment import Handle, NewPayment, Payment, PortalKey, State
 from ledger.redis import steps
 from ledger.redis.records import ms
 from ledger.redis.replies import as_reply
@@ -36,6 +36,7 @@ class RedisLedger:
         lease_s: float,
         retention_s: float,
         max_attempts: int,
+        quiet_s: float,
         scripts: Mapping[str, Script] | None = None,
         request_name: Callable[[], str] = _request_name,
     ) -> None:
@@ -43,6 +44,7 @@ class RedisLedger:
         self._lease_ms = ms(lease_s)
         self._retention_ms = ms(retention_s)
         self._max_attempts = max_attempts
+        self._quiet_ms = ms(quiet_s)
         self._scripts = scripts or load_scripts()
         self._request_name = request_name
         self._wake_up = WakeUp(client)
@@ -89,6 +91,18 @@ class RedisLedger:
         """Queue a failed payment again with all its attempts; the row afterwards, None when unknown."""
         return await self._run(steps.retry(payment_id))
 
+    async def decide(self, payment_id: str, *, paid: bool, because: str) -> Payment | None:
+        """End a payment in doubt by a person's word. Raises StillQuiet."""
+        raise NotImplementedError
+
+    async def read_again(self, payment_ids: Sequence[str]) -> list[Payment | None]:
+        """Have doubts read now instead of later."""
+        raise NotImplementedError
+
+    async def sweep(self, limit: int = 1000) -> list[PortalKey]:
+        """Find lanes that were forgotten."""
+        raise NotImplementedError
+
     async def add_lane(self, portal: str) -> None:
         """Make a portal known; repeating it changes nothing."""
         await self._run(steps.add_lane(portal))
@@ -120,11 +134,11 @@ class RedisLedger:
         """Prolong leases by the lease time from now; False where the lease was lost."""
         return await self._run(steps.renew(leases, self._lease_ms)) if leases else []
 
-    async def recover(self, lease: Lease, quiet_s: float) -> int:
+    async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
-        return await self._run(steps.recover(lease, ms(quiet_s)))
+        return await self._run(steps.recover(lease, self._quiet_ms))
 
-    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1) -> Claimed:
+    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
         """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
         lease.claims += 1
         number = lease.claims

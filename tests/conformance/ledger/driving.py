@@ -74,7 +74,7 @@ class Driving:
         for write in (
             world.ledger.claim(lost, 1),
             world.ledger.doubts(lost, 1),
-            world.ledger.recover(lost, 1),
+            world.ledger.recover(lost),
             settle(world, lost, payments, PAID),
         ):
             with pytest.raises(LeaseLost):
@@ -164,7 +164,7 @@ class Driving:
         _, [sent] = await claimed(world, "h1")
         await world.pass_time(LEASE_S)
         lease = await take_one(world, "alive")
-        assert await world.ledger.recover(lease, QUIET_S) == 1
+        assert await world.ledger.recover(lease) == 1
         payment = await found(world)
         assert (payment.state, payment.deaths, payment.error) == (State.IN_DOUBT, 1, None)
         assert payment.sent_at == sent.sent_at
@@ -179,7 +179,7 @@ class Driving:
         lease = await take_one(world, "alive")
         await world.ledger.open([an_ask("h2", invoice_id=2)])
         await world.ledger.claim(lease, 10)
-        assert [await world.ledger.recover(lease, QUIET_S) for _ in range(2)] == [1, 0]
+        assert [await world.ledger.recover(lease) for _ in range(2)] == [1, 0]
         assert await state_of(world, "h2") is State.SENDING
         assert (await found(world)).deaths == 1
 
@@ -234,7 +234,7 @@ class Driving:
         """A driver that could not settle leaves the lane due, so that the next one finds what it sent."""
         lease, _ = await claimed(world, "h1")
         await world.ledger.release(lease, 0)
-        assert await world.ledger.recover(await take_one(world, "next"), QUIET_S) == 1
+        assert await world.ledger.recover(await take_one(world, "next")) == 1
 
     async def test_handing_back_twice_changes_nothing(self, world: World):
         """The repeated step finds that it does not hold the lane."""
@@ -249,6 +249,6 @@ class Driving:
         _, [sent] = await claimed(world, "h1")
         await world.pass_time(LEASE_S)
         lease = await take_one(world)
-        await world.ledger.recover(lease, 0)
+        await world.ledger.recover(lease)
         assert await world.ledger.settle(lease, [Decision(sent, Requeue())]) == []
         assert await state_of(world) is State.IN_DOUBT

@@ -125,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def turn(self, lease: Lease, data: st.DataObject) -> None:
         """One turn of a driver's loop; the arrows are checked between its steps, for a payment takes several."""
-        self.under(lease, lambda ledger, lease: ledger.recover(lease, 0))
+        self.under(lease, lambda ledger, lease: ledger.recover(lease))
         self.payments_move_along_the_arrows()
         claim = self.under(lease, lambda ledger, lease: ledger.claim(lease, 3))
         self.payments_move_along_the_arrows()
@@ -136,9 +136,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.under(lease, lambda ledger, lease: ledger.settle(lease, made))
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), quiet_s=st.sampled_from([0.0, QUIET_S]))
-    def recover(self, data: st.DataObject, quiet_s: float) -> None:
-        self.under(self.a_lease(data), lambda ledger, lease: ledger.recover(lease, quiet_s))
+    @rule(data=st.data())
+    def recover(self, data: st.DataObject) -> None:
+        self.under(self.a_lease(data), lambda ledger, lease: ledger.recover(lease))
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), wait_s=st.sampled_from([0.0, 30.0]))

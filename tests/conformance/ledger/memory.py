@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from ledger.memory import MemoryLedger
-from tests.conformance.ledger.world import LEASE_S, MAX_ATTEMPTS, RETENTION_S
+from tests.conformance.ledger.world import LEASE_S, MAX_ATTEMPTS, QUIET_S, RETENTION_S
 
 
 class MemoryWorld:
@@ -12,7 +12,11 @@ class MemoryWorld:
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 24, tzinfo=UTC)
         self.ledger = MemoryLedger(
-            lease_s=LEASE_S, retention_s=RETENTION_S, max_attempts=MAX_ATTEMPTS, clock=lambda: self.time
+            lease_s=LEASE_S,
+            retention_s=RETENTION_S,
+            max_attempts=MAX_ATTEMPTS,
+            quiet_s=QUIET_S,
+            clock=lambda: self.time,
         )
 
     async def pass_time(self, seconds: float) -> None:

@@ -84,7 +84,7 @@ class Opening:
         lease, payments = await claimed(world, "h1")
         assert isinstance(await open_one(world, "h2"), Joined)
         await world.ledger.release(lease, 0)
-        await world.ledger.recover(await take_one(world), 60)
+        await world.ledger.recover(await take_one(world))
         assert await state_of(world) is State.IN_DOUBT
         assert isinstance(await open_one(world, "h3"), Joined)
         assert [payment.id for payment in payments] == ["h1"]

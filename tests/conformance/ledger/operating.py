@@ -243,7 +243,7 @@ class Operating:
         await world.ledger.hold(PORTAL, "REVOKED", "ask the owner")
         await world.pass_time(LEASE_S)
         lease = await take_one(world, "next")
-        assert await world.ledger.recover(lease, 60) == 1
+        assert await world.ledger.recover(lease) == 1
         await world.ledger.release(lease, 0)
         assert await next_due_s(world) is None
         assert await state_of(world) is State.IN_DOUBT

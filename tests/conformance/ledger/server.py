@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from ledger.redis import RedisLedger
 from ledger.redis.scripts import Script, load_scripts
-from tests.conformance.ledger.world import LEASE_S, MAX_ATTEMPTS, RETENTION_S
+from tests.conformance.ledger.world import LEASE_S, MAX_ATTEMPTS, QUIET_S, RETENTION_S
 
 CLOCK_KEY = "test:clock"
 _ASKS_TIME = "redis.call('TIME')"
@@ -33,6 +33,7 @@ class ServerWorld:
             lease_s=LEASE_S,
             retention_s=RETENTION_S,
             max_attempts=MAX_ATTEMPTS,
+            quiet_s=QUIET_S,
             scripts=with_a_stopped_clock(load_scripts()),
         )
 

@@ -43,7 +43,7 @@ class TestRedis(LedgerSuite):
 
 def a_ledger(client: Redis, **changes: object) -> RedisLedger:
     """A ledger on the server's own clock."""
-    plain: dict[str, object] = {"lease_s": 75, "retention_s": 1000, "max_attempts": 5}
+    plain: dict[str, object] = {"lease_s": 75, "retention_s": 1000, "max_attempts": 5, "quiet_s": 135}
     return RedisLedger(client, **(plain | changes))  # type: ignore[arg-type]  # the tests name real fields
 
 

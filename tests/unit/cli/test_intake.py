@@ -31,7 +31,9 @@ def a_sheet(rows: str, header: str = HEADER) -> Sheet:
 @pytest.fixture
 async def ledger() -> MemoryLedger:
     """A ledger with two lanes."""
-    made = MemoryLedger(clock=lambda: datetime(2026, 11, 24, tzinfo=UTC), lease_s=75, retention_s=3600, max_attempts=3)
+    made = MemoryLedger(
+        clock=lambda: datetime(2026, 11, 24, tzinfo=UTC), lease_s=75, retention_s=3600, max_attempts=3, quiet_s=135
+    )
     for portal in ("acme", "globex"):
         await made.add_lane(portal)
     return made
