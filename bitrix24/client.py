@@ -5,7 +5,6 @@ that says whether the call had left us and what that means.
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -25,6 +24,7 @@ from bitrix24.batch import (
 from bitrix24.classification import Body, Ending, Where, classify
 from bitrix24.errors import Moved, NoAnswer, NotSent, PortalError, Refused
 from bitrix24.facts import Answer, Claims, Invoice, Invoices, Pay, Reply
+from bitrix24.fence import clock
 from bitrix24.hosts import new_endpoint
 from bitrix24.invoices import READ_MAX, READ_METHOD, read_params, read_rows
 from bitrix24.portal import Portal
@@ -47,7 +47,7 @@ class Client:
         http_total_s: float = 60.0,
         allow_insecure: bool = False,
         connections: int = 256,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock,
     ) -> None:
         self._allow_insecure = allow_insecure
         self._transport = Transport(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bitrix24.client import Client
+from bitrix24.fence import FENCE_S
 from bitrix24.registry import PortalRegistry
 from ledger.ledger import Ledger
 from limiter.limiter import Limiter
@@ -11,7 +12,7 @@ from worker.results import Results
 
 # A claimed payment that has not begun to leave after this long goes back to the queue. It bounds how much later than
 # its claim a call can start, so the quiet time, which the ledger counts from the claim, stays short.
-CLAIM_TO_SEND_S = 5.0
+CLAIM_TO_SEND_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,6 @@ class Deps:
 
 
 def quiet_after_claim_s(http_total_s: float, portal_cut_s: float) -> float:
-    """How long after its claim a call may still run at the portal: it starts late, uses up our timeout, and goes on
-    without us until the portal cuts it."""
-    return CLAIM_TO_SEND_S + http_total_s + portal_cut_s
+    """How long after its claim a call may still run at the portal: it starts late, is sent at the fence's last moment,
+    uses up our timeout, and goes on without us until the portal cuts it."""
+    return CLAIM_TO_SEND_S + FENCE_S + http_total_s + portal_cut_s
