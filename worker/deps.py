@@ -1,5 +1,6 @@
 """The parts that the main path works with; built in one place (`worker/runtime.py`), handed to every step."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,13 +18,14 @@ CLAIM_TO_SEND_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """One process' parts. `clock` is monotonic seconds."""
+    """One process' parts. `clock` is seconds that only go on, also while the machine sleeps."""
 
     ledger: Ledger
     limiter: Limiter
     client: Client
     registry: PortalRegistry
     results: Results
+    quarantine: asyncio.Lock  # held while a payment is under way whose drivers died
     clock: Callable[[], float]
     http_total_s: float
     lease_s: float

@@ -33,6 +33,7 @@ TARGET_S = 15.0  # a batch should take about this long at most: the portal cuts 
 FIRST_PAYS = 5  # at first contact even a slow portal (1.2 s a pay) ends this in a few seconds
 LEASE_MARGIN_S = 1.0  # between claim and the first byte
 NAP_S = 0.25  # how soon a lane with requests in flight looks for new work
+QUARANTINE_WAIT_S = 0.5  # another lane's suspect is under way
 
 
 async def drive(lane: Lane, deps: Deps) -> None:
@@ -112,20 +113,47 @@ async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
 async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
     """Claim what one request may carry and let it fly; False when nothing (more) is worth a request now."""
     failpoint("lane.permitted", [lane.key])
+    if lane.suspects and not deps.quarantine.locked():
+        lane.suspects = 0
+        lane.launch(send_suspect(lane, deps))
+        return True
     claim_began = deps.clock()
     size = batch_size(permit, singly=lane.singly)
     claimed = await deps.ledger.claim(lane.lease, size, at_least=lane.wants(size))
+    lane.suspects = claimed.suspects
     if not claimed.payments:
         await deps.limiter.give_back(lane.key, lane.limits)
         if claimed.waiting:
             lane.linger()
-        return False
+        elif claimed.suspects:
+            lane.wait_s = QUARANTINE_WAIT_S
+        return claimed.suspects > 0 and not deps.quarantine.locked()
     # From here on a crash may hide a payment that went through.
     failpoint("lane.claimed", claimed.payments)
     lane.wait_s, lane.lingers_until = 0.0, None
     lane.probing = permit.command_s is None
     lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps))
     return claimed.waiting > 0
+
+
+async def send_suspect(lane: Lane, deps: Deps) -> None:
+    """Send one payment whose driver died twice: alone in its request, and the only one of its kind in this process.
+
+    If it is what kills the process, its third death is its own, and no other payment comes to a third one beside it.
+    """
+    async with deps.quarantine:
+        claim_began = deps.clock()
+        try:
+            claimed = await durably(lane, lambda: deps.ledger.claim(lane.lease, 1, suspect=True))
+        except LeaseLost:
+            lane.lose()
+            return
+        lane.suspects = claimed.suspects
+        if claimed.payments:
+            failpoint("lane.claimed", claimed.payments)
+            await send_and_settle(lane, claimed.payments, claim_began, deps)
+        else:
+            await deps.limiter.give_back(lane.key, lane.limits)
 
 
 def batch_size(permit: Permit, *, singly: bool) -> int:

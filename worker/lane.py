@@ -36,6 +36,7 @@ class Lane:
     singly: bool = False  # this portal wants no pays in batches
     probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
     reading: bool = False  # one read-back of doubts at a time
+    suspects: int = 0  # payments that wait to be sent alone, because their drivers died
     closing: bool = False  # nothing more is claimed
     lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)

@@ -9,7 +9,7 @@ from typing import assert_never
 from bitrix24.client import reading_not_permitted
 from bitrix24.errors import Effect, Fate, PortalError
 from bitrix24.facts import Answer, Claims, Invoice, Invoices
-from ledger.payment import Evidence, Payment, Refusal
+from ledger.payment import Evidence, Payment, Refusal, State
 from ledger.verdict import Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable, Verdict
 
 ACCEPTED_NOT_PAID = Refusal(
@@ -70,8 +70,11 @@ def _not_read(payment: Payment, error: PortalError) -> Verdict:
     if error.meaning.effect is not Effect.GO_ON:
         return Unreadable(refusal, AFTER_TROUBLE_S)
     claimed = payment.error is not None and payment.error.code == ACCEPTED_NOT_PAID.code
-    if claimed and reading_not_permitted(error):
+    permitted = not reading_not_permitted(error)
+    if claimed and not permitted:
         return Paid(Evidence.RESPONSE)
+    if payment.state is State.QUEUED and payment.after is None and not permitted:
+        return Unpaid()  # a retry: the portal had refused it for good, and nobody may look whether that has changed
     return Unreadable(refusal, UNREADABLE_RETRY_S)
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import structlog
 
 from bitrix24.client import Client
+from bitrix24.fence import clock
 from bitrix24.registry import PortalRegistry
 from config.connections import async_redis_client
 from config.settings import Settings
@@ -138,7 +138,8 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
             client=client,
             registry=PortalRegistry(redis, settings.secret_keys),
             results=Results(mailbox, ledger),
-            clock=time.monotonic,
+            quarantine=asyncio.Lock(),
+            clock=clock,
             http_total_s=settings.http_total_s,
             lease_s=settings.lease_s,
             quiet_s=quiet_s,

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from config.failpoints import failpoint
 from ledger.ledger import LeaseLost, Settled
-from ledger.payment import State
+from ledger.payment import OPEN, State
 from ledger.verdict import Decision
 from tasks.result import instant
 from worker.deps import Deps
@@ -18,6 +18,7 @@ from worker.lane import Lane
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+SEE_DOUBTS = "see `b24pay doubts`"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while Redis is away
 
 
@@ -36,6 +37,7 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
     failpoint("lane.settled", [row.payment for row in settled])
     for row in settled:
         _tell(row)
+    _alarm(lane, [row for row in settled if _is_unread(row)])
     await deps.results.deliver_settled(settled)
 
 
@@ -53,8 +55,21 @@ async def durably(lane: Lane, step: Callable[[], Awaitable[T]]) -> T:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
+def _is_unread(row: Settled) -> bool:
+    return row.payment.last_read_error is not None and row.payment.state in OPEN
+
+
+def _alarm(lane: Lane, unread: Sequence[Settled]) -> None:
+    """Doubts that could not be read wait for a person: one line for all of a request."""
+    if unread:
+        codes = sorted({row.payment.last_read_error.code for row in unread if row.payment.last_read_error})
+        log.error("doubts.unreadable", portal=lane.key, payments=len(unread), code=", ".join(codes), remedy=SEE_DOUBTS)
+
+
 def _tell(row: Settled) -> None:
     payment = row.payment
+    if _is_unread(row):
+        return  # nothing is new about it
     facts = {
         "payment": payment.id,
         "portal": payment.portal,

@@ -1,4 +1,8 @@
-"""What nobody waits for any more: results that were not delivered. Every worker sweeps; doing it twice is harmless."""
+"""What nobody would come back to: results that were not delivered, lanes with work that no driver would be given.
+
+Every worker sweeps, without a leader; doing it twice is harmless. Leases that ran out and doubts that are due need no
+sweep: both stand in the due-set, and retention is expiry by the server.
+"""
 
 import asyncio
 import random
@@ -14,10 +18,11 @@ log = structlog.get_logger(__name__)
 EVERY_S = 5.0  # with jitter, so that many workers do not sweep in step
 OLDER_THAN_S = 5.0  # younger results are still on their way from whoever settled them
 AT_ONCE = 500
+LANES_AT_ONCE = 1000  # a sweep of ten thousand lanes takes ten rounds
 
 
 class Sweeper:
-    """Delivers what was left in the outbox."""
+    """Delivers what was left in the outbox, and makes forgotten lanes due."""
 
     def __init__(self, ledger: Ledger, results: Results) -> None:
         self._ledger = ledger
@@ -28,17 +33,23 @@ class Sweeper:
         while True:
             await asyncio.sleep(EVERY_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
             try:
-                while await self.run_once() == AT_ONCE:
+                while await self.deliver_left() == AT_ONCE:
                     pass
+                await self.find_forgotten()
             except (RedisError, OSError) as error:
                 log.warning("ledger.unavailable", error=type(error).__name__)
             except Exception as error:
                 log.exception("sweeper.stumbled", error=type(error).__name__)
 
-    async def run_once(self) -> int:
+    async def deliver_left(self) -> int:
         """Deliver one round of left results; how many were delivered."""
         left = await self._ledger.undelivered(AT_ONCE, OLDER_THAN_S)
         if not left or not await self._results.deliver(left):
             return 0
         log.info("results.delivered_late", results=len(left))
         return len(left)
+
+    async def find_forgotten(self) -> None:
+        """Put lanes back whose work is not in the due-set: no step leaves one, but a server's repair tool may."""
+        for portal in await self._ledger.sweep(LANES_AT_ONCE):
+            log.warning("lane.found", portal=portal)
