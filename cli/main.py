@@ -29,6 +29,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "watch": ("cli.watching", "watch", "Watch the lanes live."),
     "retry": ("cli.corrections", "retry", "Queue failed payments again."),
     "cancel": ("cli.corrections", "cancel", "Withdraw payments that were not sent."),
+    "doubts": ("cli.doubts", "doubts", "See payments in doubt, read them again, decide."),
     "doctor": ("cli.doctor", "doctor", "Check settings, Redis and portals."),
     "demo": ("cli.demo", "demo", "See 500 payments travel from a CSV file to two emulated portals."),
     "emulator": ("cli.emulating", "emulator", "Run emulated Bitrix24 portals."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cli.output import Output, cell, facts, state, table
 
 if TYPE_CHECKING:
-    from ledger.payment import Payment
+    from ledger.payment import Payment, Refusal
 
 
 def document_of(payment: "Payment") -> dict[str, object]:
@@ -14,23 +14,31 @@ def document_of(payment: "Payment") -> dict[str, object]:
     from tasks.result import result_of
 
     error = payment.error
-    return {**result_of(payment), "error": {"code": error.code, "text": error.text} if error else None}
+    document = {**result_of(payment), "error": {"code": error.code, "text": error.text} if error else None}
+    return {**document, "because": payment.because}
+
+
+def told(error: "Refusal | None") -> str | None:
+    """A refusal in one line."""
+    if error is None:
+        return None
+    return f"{error.code}: {error.text}" if error.text else error.code
 
 
 def inspected(payment: "Payment") -> dict[str, object]:
     """Every field of a payment's row."""
     from tasks.result import instant
 
-    error, read_error = payment.error, payment.last_read_error
     return {
         **document_of(payment),
-        "error": f"{error.code}: {error.text}" if error else None,
+        "error": told(payment.error),
         "idempotency_key": payment.idempotency_key,
         "sent_at": instant(payment.sent_at),
         "claim": payment.claim or None,
         "driver_deaths": payment.deaths,
         "quiet_until": instant(payment.quiet_until),
-        "last_read_error": f"{read_error.code}: {read_error.text}" if read_error else None,
+        "last_read_error": told(payment.last_read_error),
+        "read_first_after": payment.after,
     }
 
 
@@ -40,6 +48,10 @@ def what_next(payment: "Payment", *, held: bool) -> str:
 
     if held and payment.state in (State.QUEUED, State.IN_DOUBT):
         return f"waits until a person resumes the lane: b24pay portal resume {payment.portal}"
+    if payment.last_read_error is not None and payment.state in (State.QUEUED, State.IN_DOUBT):
+        return "the invoice is read back again; it could not be read so far, b24pay doubts says what to do"
+    if payment.state is State.FAILED and payment.because is not None:
+        return f"nothing; b24pay retry {payment.id} reads the invoice first and sends again if it is unpaid"
     texts = {
         State.QUEUED: "is sent as soon as the portal admits a request",
         State.SENDING: "its answer is awaited; a lost one is read back at the portal",
@@ -68,7 +80,7 @@ def show_rows(output: Output, payments: "Sequence[Payment]") -> None:
     elif payments:
         shown = table("id", "portal", "invoice", "status", "why", numbers=("invoice",), words=("portal", "why"))
         for each in payments:
-            why = f"{each.error.code}: {each.error.text}" if each.error else each.evidence
+            why = told(each.error) or ": ".join(filter(None, (each.evidence, each.because)))
             shown.add_row(cell(each.id), cell(each.portal), cell(each.invoice_id), state(each.state), cell(why))
         output.data({}, shown)
 
