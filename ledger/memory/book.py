@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ledger.ledger import Held, Lease, LeaseLost
+from ledger.memory.guard import Epoch, Guard
 from ledger.payment import ARROWS, OPEN, Handle, NewPayment, Payment, PaymentId, State
 
 # An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
 FIRST_READ = timedelta(seconds=2)
+# A payment whose driver died so often is claimed alone: the next death is its own doing and nobody else's.
+SUSPECT_DEATHS = 2
+BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 OVER = frozenset({State.FAILED, State.CANCELLED})
 
 
@@ -27,33 +31,46 @@ class Lane:
     held: Held | None = None
     due: datetime | None = None
     queue: list[PaymentId] = field(default_factory=list)
+    suspects: list[PaymentId] = field(default_factory=list)  # two of their drivers died: they are claimed alone
     sending: list[PaymentId] = field(default_factory=list)  # in the order of their claims
     doubts: dict[PaymentId, datetime] = field(default_factory=dict)  # when to read
     finished: list[PaymentId] = field(default_factory=list)  # oldest first
 
     def lift(self, payment_id: PaymentId) -> None:
         """Take an open payment out of whatever it waits in."""
-        for order in (self.queue, self.sending):
+        for order in (self.queue, self.suspects, self.sending):
             if payment_id in order:
                 order.remove(payment_id)
         self.doubts.pop(payment_id, None)
+
+    def has_work(self) -> bool:
+        """Whether any payment is open."""
+        return bool(self.queue or self.suspects or self.sending or self.doubts)
 
 
 class Book:
     """All payments, lanes and names of one ledger, and its clock."""
 
-    def __init__(self, clock: Callable[[], datetime], retention: timedelta) -> None:
+    def __init__(self, clock: Callable[[], datetime], retention: timedelta, server: Callable[[], str]) -> None:
         self._clock = clock
         self._retention = retention
+        self._server = server
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
         self.rows: dict[PaymentId, Payment] = {}
         self.lanes: dict[str, Lane] = {}
         self.latest: dict[tuple[str, int], PaymentId] = {}
         self.aliases: dict[str, tuple[PaymentId, bool]] = {}  # handle -> payment, came after it was paid
         self.keys: dict[str, PaymentId] = {}
-        self.paid_before: dict[PaymentId, PaymentId] = {}  # must be read first -> the paid payment it came after
+        # Must be read before anything is sent -> the paid payment it came after (None: a retry).
+        self.read_first: dict[PaymentId, PaymentId | None] = {}
+        self.screened: dict[PaymentId, int] = {}  # the epoch in which it was certain that no lost history had sent it
         self.outbox: dict[Handle, datetime] = {}
         self.fence = 0
         self.hint = asyncio.Event()
+        self._guard = Guard(self._server)
 
     def now(self) -> datetime:
         """The clock in whole milliseconds, as a server counts them."""
@@ -69,7 +86,8 @@ class Book:
             for handle in self.handles(row):
                 self.outbox.pop(handle, None)
             self.lanes[row.portal].finished.remove(payment_id)
-            self.paid_before.pop(payment_id, None)
+            self.read_first.pop(payment_id, None)
+            self.screened.pop(payment_id, None)
         if expired:
             self.aliases = {handle: entry for handle, entry in self.aliases.items() if entry[0] not in expired}
             self.keys = {key: payment_id for key, payment_id in self.keys.items() if payment_id not in expired}
@@ -94,6 +112,48 @@ class Book:
         joined = sorted(handle for handle, (payment_id, _) in self.aliases.items() if payment_id == row.id)
         return (Handle(row.id), *map(Handle, joined))
 
+    def queue_up(self, row: Payment) -> None:
+        """Behind all others, or to be read at once where that must come first."""
+        lane = self.lanes[row.portal]
+        if row.id in self.read_first:
+            lane.doubts[row.id] = self.now()
+        else:
+            lane.queue.append(row.id)
+        self.wake(lane)
+
+    def guard(self, remembered: str, quiet_s: float) -> Epoch:
+        """Notice another server or ledger. Fences of a lost history are not given again: its drivers may live."""
+        if self._guard.look(remembered, self.now(), quiet_s):
+            self.fence = max(self.fence, (self.now() - BEGIN) // timedelta(milliseconds=1))
+        epoch = self._guard.epoch
+        if epoch is None:
+            raise RuntimeError("a guard that has looked knows its epoch")
+        return epoch
+
+    def perhaps_sent(self, row: Payment) -> bool:
+        """Whether a history that is lost may have sent the payment, and nobody has asked the portal since."""
+        epoch = self._guard.epoch
+        if epoch is None or epoch.until is None or row.enqueued_at >= epoch.until:
+            return False
+        return self.screened.get(row.id) != epoch.number
+
+    def quiet_end(self, row: Payment, own: datetime | None) -> datetime:
+        """Until when an "unpaid" does not count: its own quiet time, and that of what a lost history sent last."""
+        epoch, end = self._guard.epoch, own or self.now()
+        return max(end, epoch.quiet) if epoch and epoch.quiet and self.perhaps_sent(row) else end
+
+    def screen(self, row: Payment) -> None:
+        """Into doubt, because a lost history may have sent it; one read answers when that has ended."""
+        read_at = self.quiet_end(row, self.now())
+        self.was_asked_about(row)
+        self.lanes[row.portal].doubts[row.id] = read_at
+        self.move(replace(row, quiet_until=read_at), State.IN_DOUBT)
+
+    def was_asked_about(self, row: Payment) -> None:
+        """From now on its own record says what was sent."""
+        if self._guard.epoch is not None:
+            self.screened[row.id] = self._guard.epoch.number
+
     def wake(self, lane: Lane) -> None:
         """New work: the lane is due now, or when its pause ends, unless it is held or leased."""
         if lane.held is not None or lane.owner is not None:
@@ -105,7 +165,7 @@ class Book:
 
     def schedule(self, lane: Lane, wait: timedelta) -> None:
         """Nobody drives the lane (any more): when does it want to be driven next?"""
-        wishes = [self.now() + wait] if lane.queue or lane.sending else []
+        wishes = [self.now() + wait] if lane.queue or lane.suspects or lane.sending else []
         if lane.doubts:
             wishes.append(max(min(lane.doubts.values()), self.now() + wait) if wait else min(lane.doubts.values()))
         lane.due = None if lane.held is not None or not wishes else min(wishes)
@@ -142,7 +202,7 @@ class Book:
         lane, now = self.lanes[row.portal], self.now()
         lane.lift(row.id)
         lane.finished.append(row.id)
-        before = self.paid_before.get(row.id)
+        before = self.read_first.get(row.id)
         if before is not None and before in self.rows and to is not State.PAID:
             # It ended without having been read as unpaid: what is known is still that the invoice was paid before.
             self.latest[row.portal, row.invoice_id] = before
@@ -153,7 +213,7 @@ class Book:
     def doubt(self, row: Payment, quiet_s: float) -> Payment:
         """Sent without a trustworthy answer. The quiet time counts from the claim."""
         lane, now = self.lanes[row.portal], self.now()
-        quiet_until = (row.sent_at or now) + timedelta(seconds=quiet_s)
+        quiet_until = self.quiet_end(row, (row.sent_at or now) + timedelta(seconds=quiet_s))
         lane.lift(row.id)
         lane.doubts[row.id] = min(now + FIRST_READ, max(quiet_until, now))
         return self.move(replace(row, quiet_until=quiet_until), State.IN_DOUBT)

@@ -6,23 +6,31 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ledger.ledger import (
-    Accepted,
-    AlreadyPaid,
     Claimed,
-    Conflict,
     Held,
-    Joined,
     LaneNotEmpty,
     LaneView,
     Lease,
     Opened,
     Settled,
+    StillQuiet,
     Undelivered,
-    UnknownPortal,
 )
-from ledger.memory.book import OVER, Book, Lane, is_open, new_row, same_content, without_doubt
+from ledger.memory.book import OVER, Book, Lane, is_open, without_doubt
+from ledger.memory.requests import open_one
 from ledger.memory.verdicts import Verdicts
-from ledger.payment import CODE_LIMIT, TEXT_LIMIT, Handle, NewPayment, Payment, PaymentId, PortalKey, State
+from ledger.payment import (
+    CODE_LIMIT,
+    TEXT_LIMIT,
+    Evidence,
+    Handle,
+    NewPayment,
+    Payment,
+    PaymentId,
+    PortalKey,
+    Refusal,
+    State,
+)
 from ledger.verdict import Decision
 
 
@@ -41,84 +49,22 @@ class MemoryLedger:
         max_attempts: int,
         quiet_s: float,
         clock: Callable[[], datetime] = _wall_clock,
+        server: Callable[[], str] = lambda: "memory",
+        book: Book | None = None,
     ) -> None:
         self._lease = timedelta(seconds=lease_s)
         self._max_attempts = max_attempts
         self._quiet_s = quiet_s
-        self._book = Book(clock, timedelta(seconds=retention_s))
+        # Two ledgers on one book are two processes on one server.
+        self._book = book or Book(clock, timedelta(seconds=retention_s), server)
+        self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
 
     # Producers and operators
 
     async def open(self, requests: Sequence[NewPayment]) -> list[Opened]:
         """Write requests down in order and make their lanes due; one answer per request, each decided atomically."""
         self._book.forget_expired()
-        return [self._open(ask) for ask in requests]
-
-    def _open(self, ask: NewPayment) -> Opened:
-        if answer := self._known(ask):
-            return answer
-        if not self._book.is_lane(ask.portal):
-            return UnknownPortal(ask.portal)
-        latest = self._book.latest_of(ask.portal, ask.invoice_id)
-        if latest is None or latest.state in OVER:
-            return self._write(ask, None)
-        return self._open_again(ask, latest) if latest.state is State.PAID else self._open_beside(ask, latest)
-
-    def _open_again(self, ask: NewPayment, paid: Payment) -> Opened:
-        if ask.idempotency_key:
-            return self._write(ask, paid.id)
-        self._name(paid, ask.id, late=True)
-        return AlreadyPaid(replace(paid, duplicate=True))
-
-    def _open_beside(self, ask: NewPayment, latest: Payment) -> Opened:
-        if not same_content(latest, ask):
-            return Conflict(latest.id, "invoice")
-        if ask.idempotency_key:
-            self._book.keys[ask.idempotency_key] = latest.id
-        return self._join(latest, ask)
-
-    def _known(self, ask: NewPayment) -> Opened | None:
-        """A handle or key that is known already decides alone."""
-        row, late = self._book.resolve(ask.id)
-        if row is not None and late and (row.portal, row.invoice_id) == (ask.portal, ask.invoice_id):
-            return AlreadyPaid(replace(row, duplicate=True))
-        if row is not None:
-            return Joined(row) if same_content(row, ask) else Conflict(row.id, "handle")
-        if not ask.idempotency_key or ask.idempotency_key not in self._book.keys:
-            return None
-        row = self._book.rows.get(self._book.keys[ask.idempotency_key])
-        if row is None:
-            return None
-        return self._join(row, ask) if same_content(row, ask) else Conflict(row.id, "key")
-
-    def _join(self, row: Payment, ask: NewPayment) -> Joined:
-        self._name(row, ask.id, late=False)
-        return Joined(row)
-
-    def _name(self, row: Payment, handle: Handle, *, late: bool) -> None:
-        self._book.aliases[handle] = (row.id, late)
-        if not is_open(row):
-            self._book.outbox[handle] = self._book.now()
-
-    def _write(self, ask: NewPayment, paid_before: PaymentId | None) -> Accepted:
-        book, row = self._book, new_row(ask, self._book.now())
-        book.rows[row.id] = row
-        book.latest[ask.portal, ask.invoice_id] = row.id
-        if row.idempotency_key:
-            book.keys[row.idempotency_key] = row.id
-        if paid_before is not None:
-            book.paid_before[row.id] = paid_before
-        self._queue(row)
-        return Accepted(row)
-
-    def _queue(self, row: Payment) -> None:
-        """Behind all others, or to be read at once where that must come first."""
-        lane = self._book.lanes[row.portal]
-        if row.id in self._book.paid_before:
-            lane.doubts[row.id] = self._book.now()
-        else:
-            lane.queue.append(row.id)
-        self._book.wake(lane)
+        return [open_one(self._book, ask) for ask in requests]
 
     async def find(self, handles: Sequence[str]) -> list[Payment | None]:
         """Read payments by id or by any handle that joined them."""
@@ -137,7 +83,7 @@ class MemoryLedger:
         if lane is None:
             return []
         doubts = sorted(lane.doubts, key=lambda payment_id: (rows[payment_id].enqueued_at, payment_id))
-        ids = [*doubts, *lane.queue, *lane.sending, *reversed(lane.finished)]
+        ids = [*doubts, *lane.queue, *lane.suspects, *lane.sending, *reversed(lane.finished)]
         return [rows[payment_id] for payment_id in ids if rows[payment_id].state is state][offset : offset + limit]
 
     async def cancel(self, payment_id: str) -> Payment | None:
@@ -166,24 +112,58 @@ class MemoryLedger:
         for handle in self._book.handles(row):
             self._book.outbox.pop(handle, None)
         self._book.latest[row.portal, row.invoice_id] = row.id
-        again = self._book.move(
-            replace(without_doubt(row), finished_at=None, attempts=0, deaths=0),
-            State.QUEUED,
-        )
-        self._queue(again)
+        if row.sent_at is not None or row.id in self._book.screened:
+            self._book.read_first.setdefault(row.id, None)
+        fresh = replace(without_doubt(row), finished_at=None, attempts=0, deaths=0, because=None)
+        again = self._book.move(fresh, State.QUEUED)
+        self._book.queue_up(again)
         return again
 
     async def decide(self, payment_id: str, *, paid: bool, because: str) -> Payment | None:
-        """End a payment in doubt by a person's word. Raises StillQuiet."""
-        raise NotImplementedError
+        """End a payment in doubt by a person's word; the row afterwards, None when unknown. Raises StillQuiet."""
+        self._book.forget_expired()
+        row, late = self._book.resolve(payment_id)
+        if row is not None and row.state is State.IN_DOUBT:
+            row = self._end(row, paid=paid, because=because[:TEXT_LIMIT])
+        return _shown(row, late)
+
+    def _end(self, row: Payment, *, paid: bool, because: str) -> Payment:
+        book, said = self._book, replace(without_doubt(row), because=because)
+        if paid:
+            ended = replace(said, evidence=Evidence.OPERATOR, paid_at=book.now())
+            return book.finish(ended, State.PAID)
+        quiet_until = book.quiet_end(row, row.quiet_until)
+        if book.now() < quiet_until:
+            raise StillQuiet(quiet_until)
+        return book.finish(replace(said, error=Refusal("RESOLVED_UNPAID", because)), State.FAILED)
 
     async def read_again(self, payment_ids: Sequence[str]) -> list[Payment | None]:
-        """Have doubts read now instead of later."""
-        raise NotImplementedError
+        """Have doubts read now instead of later; the rows, None where unknown."""
+        self._book.forget_expired()
+        return [self._read_again(*self._book.resolve(payment_id)) for payment_id in payment_ids]
+
+    def _read_again(self, row: Payment | None, late: bool) -> Payment | None:  # noqa: FBT001 - as `_shown`
+        if row is not None:
+            lane, now = self._book.lanes[row.portal], self._book.now()
+            if row.id in lane.doubts and lane.doubts[row.id] > now:
+                lane.doubts[row.id] = now
+                self._book.wake(lane)
+        return _shown(row, late)
 
     async def sweep(self, limit: int = 1000) -> list[PortalKey]:
-        """Find lanes that were forgotten."""
-        raise NotImplementedError
+        """Put lanes back that have work and were forgotten; which they were."""
+        forgotten = [lane for lane in self._book.lanes.values() if self._is_forgotten(lane)]
+        for lane in forgotten:
+            if lane.owner is not None:
+                lane.due = self._book.now()  # its driver died; the next one recovers what it left
+                self._book.hint.set()
+            else:
+                self._book.schedule(lane, max(timedelta(0), (lane.pause or self._book.now()) - self._book.now()))
+        return sorted(PortalKey(lane.portal) for lane in forgotten)
+
+    def _is_forgotten(self, lane: Lane) -> bool:
+        leased = lane.until is not None and lane.until > self._book.now()
+        return lane.known and lane.has_work() and lane.due is None and lane.held is None and not leased
 
     # Lanes
 
@@ -196,7 +176,7 @@ class MemoryLedger:
         lane = self._book.lanes.get(portal)
         if lane is None:
             return
-        if lane.queue or lane.sending or lane.doubts:
+        if lane.has_work():
             raise LaneNotEmpty(f"The lane {portal} has open payments. Next step: let them end, or cancel them.")
         self._book.lanes[portal] = Lane(portal, known=False, finished=lane.finished)
 
@@ -208,7 +188,7 @@ class MemoryLedger:
 
     def _view(self, lane: Lane) -> LaneView:
         counts = dict.fromkeys(State, 0)
-        for payment_id in (*lane.queue, *lane.sending, *lane.doubts, *lane.finished):
+        for payment_id in (*lane.queue, *lane.suspects, *lane.sending, *lane.doubts, *lane.finished):
             counts[self._book.rows[payment_id].state] += 1
         leased = lane.until is not None and lane.until > self._book.now()
         return LaneView(
@@ -245,6 +225,7 @@ class MemoryLedger:
 
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
+        self._remembered = self._book.guard(self._remembered, self._quiet_s).id
         now, lanes = self._book.now(), self._book.lanes.values()
         due = sorted((lane.due, lane.portal) for lane in lanes if lane.due is not None and lane.due <= now)
         leases = [self._lease_to(owner, self._book.lanes[portal]) for _, portal in due[:limit]]
@@ -277,17 +258,29 @@ class MemoryLedger:
     async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
         """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
         lane, book = self._book.driven_still(lease), self._book
+        book.guard(self._remembered, self._quiet_s)
         lease.claims += 1
         name = f"{lease.fence}.{lease.claims}"
         if lease.claims > lane.claims and lane.held is None:
             lane.claims = lease.claims
-            taken = lane.queue[:limit] if len(lane.queue) >= at_least else []
-            for row in [book.rows[payment_id] for payment_id in taken]:
-                lane.lift(row.id)
-                lane.sending.append(row.id)
-                book.move(replace(row, attempts=row.attempts + 1, sent_at=book.now(), claim=name), State.SENDING)
+            if suspect:
+                self._send(lane, lane.suspects, min(limit, 1), name)
+            elif len(lane.queue) >= at_least:
+                self._send(lane, lane.queue, limit, name)
         claimed = tuple(book.rows[payment_id] for payment_id in lane.sending if book.rows[payment_id].claim == name)
-        return Claimed(claimed, len(lane.queue))
+        return Claimed(claimed, len(lane.queue), len(lane.suspects))
+
+    def _send(self, lane: Lane, queue: list[PaymentId], limit: int, name: str) -> None:
+        """Move from this queue to sending, and what a lost history may have sent into doubt."""
+        book, sent = self._book, 0
+        while queue and sent < limit:
+            row = book.rows[queue.pop(0)]
+            if book.perhaps_sent(row):
+                book.screen(row)
+                continue
+            lane.sending.append(row.id)
+            book.move(replace(row, attempts=row.attempts + 1, sent_at=book.now(), claim=name), State.SENDING)
+            sent += 1
 
     async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from ledger.memory.book import Book, Lane, without_doubt
-from ledger.payment import Payment, PaymentId, Refusal, State
+from ledger.memory.book import SUSPECT_DEATHS, Book, Lane, without_doubt
+from ledger.payment import Payment, Refusal, State
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable, Verdict
 
 # Which verdicts may be written on which state, and where each may have led when it is repeated.
@@ -25,6 +25,10 @@ _LEADS_TO: dict[type[Verdict], frozenset[State]] = {
 }
 
 
+# After so many deaths of its drivers a payment is not sent again.
+MOST_DEATHS = 3
+
+
 class Verdicts:
     """One settle: the verdicts that go into one lane together."""
 
@@ -32,7 +36,7 @@ class Verdicts:
         self._book = book
         self._lane = lane
         self._max_attempts = max_attempts
-        self._again: list[PaymentId] = []
+        self._again: list[Payment] = []
 
     def write(self, made: Decision) -> bool:
         """Write one verdict; False when the payment has moved on since it was decided on."""
@@ -43,21 +47,23 @@ class Verdicts:
             return row.state in _LEADS_TO[kind]
         if kind not in _ON.get(row.state, frozenset()):
             return False
-        if row.state is State.QUEUED and row.id not in self._book.paid_before:
+        if row.state is State.QUEUED and row.id not in self._book.read_first:
             # It is decided on by a read only as long as it must be read first.
             return kind is Unpaid
         self._decide(row, made)
         return True
 
     def close(self) -> None:
-        """Put what is to be sent again to the front in its old order."""
-        self._lane.queue[:0] = self._again
+        """Put what is to be sent again to the front in its old order; suspects wait apart."""
+        self._lane.queue[:0] = [row.id for row in self._again if row.deaths < SUSPECT_DEATHS]
+        self._lane.suspects[:0] = [row.id for row in self._again if row.deaths >= SUSPECT_DEATHS]
 
     def _decide(self, row: Payment, made: Decision) -> None:
         match made.verdict:
             case Paid(evidence, paid_at):
-                duplicate = row.duplicate or row.state is State.QUEUED
-                paid = replace(without_doubt(row), evidence=evidence, paid_at=paid_at or self._book.now())
+                # Found paid before anything was sent; a retried one was sent before, and it was that call that paid.
+                duplicate = row.duplicate or (row.state is State.QUEUED and row.after is not None)
+                paid = replace(without_doubt(row), evidence=evidence, paid_at=paid_at or self._book.now(), because=None)
                 self._book.finish(replace(paid, duplicate=duplicate), State.PAID)
             case Failed(error):
                 self._fail(row, error)
@@ -74,15 +80,22 @@ class Verdicts:
                 assert_never(never)
 
     def _unpaid(self, row: Payment, asked_at: datetime) -> None:
-        self._book.rows[row.id] = row
+        book, quiet_until = self._book, self._book.quiet_end(row, row.quiet_until)
+        book.rows[row.id] = row
         if row.state is State.QUEUED:  # the read that had to come first: now it is a payment like any other
-            del self._lane.doubts[row.id], self._book.paid_before[row.id]
+            del self._lane.doubts[row.id], book.read_first[row.id]
+            book.rows[row.id] = replace(row, after=None)
             self._lane.queue.append(row.id)
-        elif row.quiet_until is not None and asked_at < row.quiet_until:
-            self._lane.doubts[row.id] = row.quiet_until
+        elif asked_at < quiet_until:
+            book.rows[row.id] = replace(row, quiet_until=quiet_until)
+            self._lane.doubts[row.id] = quiet_until
         elif row.error is not None:
             self._fail(row, row.error)
+        elif row.deaths >= MOST_DEATHS:
+            self._fail(row, _died(row))
         elif row.attempts < self._max_attempts:
+            if book.perhaps_sent(row):
+                book.was_asked_about(row)
             self._requeue(row)
         else:
             text = f"The portal gave no answer to {row.attempts} attempts; the invoice is unpaid."
@@ -93,5 +106,12 @@ class Verdicts:
 
     def _requeue(self, row: Payment) -> None:
         self._lane.lift(row.id)
-        self._book.move(without_doubt(row), State.QUEUED)
-        self._again.append(row.id)
+        self._again.append(self._book.move(without_doubt(row), State.QUEUED))
+
+
+def _died(row: Payment) -> Refusal:
+    text = (
+        f"Its worker died {row.deaths} times while paying it; the invoice is unpaid. "
+        "Next step: look into the logs of the workers for the reason, then retry the payment."
+    )
+    return Refusal("WORKER_DIED", text)

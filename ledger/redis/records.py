@@ -21,8 +21,9 @@ STATE_LETTERS: Mapping[State, str] = {
     State.CANCELLED: "c",
 }
 _STATES = {letter: state for state, letter in STATE_LETTERS.items()}
-_EVIDENCE_LETTERS: Mapping[Evidence, str] = {Evidence.READ_BACK: "b", Evidence.RESPONSE: "r"}
-_EVIDENCES = {letter: evidence for evidence, letter in _EVIDENCE_LETTERS.items()}
+# A person's word is a `response` with a reason: versions that do not know it read the weaker of what they know.
+_EVIDENCE_LETTERS: Mapping[Evidence, str] = {Evidence.READ_BACK: "b", Evidence.RESPONSE: "r", Evidence.OPERATOR: "r"}
+_EVIDENCES: Mapping[str, Evidence] = {"b": Evidence.READ_BACK, "r": Evidence.RESPONSE}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -85,6 +86,12 @@ def _refusal_of(record: Mapping[str, str], code: str, description: str) -> Refus
     return Refusal(record[code], record.get(description, "")) if code in record else None
 
 
+def _evidence_of(record: Mapping[str, str]) -> Evidence | None:
+    if "v" not in record:
+        return None
+    return Evidence.OPERATOR if "n" in record else _EVIDENCES[record["v"]]
+
+
 def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
     """A row {id, duplicate, fields} as a payment; None for the empty row of an unknown one."""
     row = items(reply)
@@ -105,13 +112,15 @@ def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
         sent_at=_instant_of(record, "t"),
         finished_at=_instant_of(record, "f"),
         paid_at=_instant_of(record, "p"),
-        evidence=_EVIDENCES[record["v"]] if "v" in record else None,
+        evidence=_evidence_of(record),
         error=_refusal_of(record, "g", "m"),
         duplicate=number(row[1]) == 1 or "d" in record,
         claim=record.get("c", ""),
         quiet_until=_instant_of(record, "u"),
         last_read_error=_refusal_of(record, "w", "z"),
         read_at=read_at,
+        because=record.get("n"),
+        after=PaymentId(record["r"]) if record.get("r") else None,
     )
 
 

@@ -4,13 +4,18 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
 
     schema              string  version of this map
     fence               string  the latest fence number, of all lanes
+    epoch               hash    id (random name of this ledger's birth), server (run id and replication id), number (of
+                                the epoch), since, until (end of its guard), quiet (an "unpaid" does not count before),
+                                prev (id of a ledger that was lost); times in ms
     lanes               set     portals
+    sweep               string  where the sweep through the lanes goes on
     due                 zset    portal -> when its lane wants to be driven next (ms); the end of the lease while leased
     out                 zset    handle -> when its result became final (ms), until it is delivered
     wake                channel portal that became due
     l:<portal>          hash    owner, fence, until, claim, seq, pause, held, held_text, held_at; counts per state
                                 (q s d p f c) and r, how many of the queued ones must be read first
     q:<portal>          list    payments to send, oldest first; may hold ids that were cancelled since
+    x:<portal>          list    as q:, of suspects: two of their drivers died, so they are claimed alone
     s:<portal>          zset    payments in sending -> order of their claim
     d:<portal>          zset    payments to read back -> when (ms)
     paid:<portal>       list    newest first
@@ -26,6 +31,9 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
 Retention is expiry by the server: `p:`, its names and its bucket go by themselves, and an index or list entry whose
 record is gone counts as absent. A breaking change of a key or a field gets a new schema version and new step files,
 because old workers run beside new ones during a deploy.
+
+Each step begins with what the server may do with it when it is out of memory: `allow-oom` finishes or repairs, a step
+without it (open, retry, add_lane) is refused before it has written anything (docs/decisions/0018-memory-full.md).
 """
 
 from collections.abc import Mapping
@@ -38,7 +46,8 @@ SCHEMA = 1
 
 _FOLDER = Path(__file__).parent / "lua"
 _PRELUDE = "prelude"
-_WHOLE = "{prelude}\nlocal function step()\n{step}\nend\nreturn cjson.encode(step())\n"
+_GUARD = "guard"
+_WHOLE = "{shebang}\n{shared}\nlocal function step()\n{step}\nend\nreturn cjson.encode(step())\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +64,17 @@ class Script:
 
 
 def load_scripts() -> Mapping[str, Script]:
-    """Read every step's script by the name of its file: the prelude in front, and its answer put out as JSON.
+    """Read every step's script by the name of its file: its flags and the prelude in front, its answer put out as JSON.
 
     One string instead of nested arrays: redis-py reads an array of 50 payments element by element, which was most of
     a worker's time (docs/decisions/0011-step-answers.md).
     """
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.lua"))}
-    prelude = texts.pop(_PRELUDE)
-    return {name: Script.of(_WHOLE.format(prelude=prelude, step=text)) for name, text in texts.items()}
+    prelude, guard = texts.pop(_PRELUDE), texts.pop(_GUARD)
+    return {name: _whole(prelude, guard, text) for name, text in texts.items()}
+
+
+def _whole(prelude: str, guard: str, text: str) -> Script:
+    shebang, step = text.split("\n", 1)
+    shared = prelude + guard if f"{_GUARD}(" in step else prelude
+    return Script.of(_WHOLE.format(shebang=shebang, shared=shared, step=step))

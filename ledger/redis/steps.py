@@ -18,6 +18,7 @@ from ledger.ledger import (
     LeaseLost,
     Opened,
     Settled,
+    StillQuiet,
     Undelivered,
     UnknownPortal,
 )
@@ -40,6 +41,24 @@ class Step(Generic[T]):
     script: str
     arguments: Sequence[Argument]
     decode: Callable[[Reply], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the epoch guard has to know of its caller."""
+
+    remembered: str  # the ledger's id as the caller knows it, or ""
+    quiet_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a claim asks for."""
+
+    number: int
+    limit: int
+    at_least: int
+    suspect: bool
 
 
 def _flag(reply: Reply) -> bool:
@@ -122,6 +141,32 @@ def retry(payment_id: str) -> Step[Payment | None]:
     return Step("retry", (payment_id,), records.payment)
 
 
+def decide(payment_id: str, *, paid: bool, because: str, retention_ms: int) -> Step[Payment | None]:
+    """End a payment in doubt by a person's word."""
+
+    def decode(reply: Reply) -> Payment | None:
+        match records.items(reply):
+            case []:
+                return None
+            case [quiet_until]:
+                raise StillQuiet(records.instant(records.number(quiet_until)))
+            case [row, *_]:
+                return records.payment(row)
+        raise records.BadReply("a row was expected")
+
+    return Step("decide", (payment_id, int(paid), because[:TEXT_LIMIT], retention_ms), decode)
+
+
+def read_again(payment_ids: Sequence[str]) -> Step[list[Payment | None]]:
+    """Have doubts read now."""
+    return Step("read_again", tuple(payment_ids), lambda reply: [records.payment(row) for row in records.items(reply)])
+
+
+def sweep(limit: int) -> Step[list[PortalKey]]:
+    """Put forgotten lanes back."""
+    return Step("sweep", (limit,), lambda reply: [PortalKey(records.text(portal)) for portal in records.items(reply)])
+
+
 def add_lane(portal: str) -> Step[bool]:
     """Make a portal known."""
     return Step("add_lane", (portal,), _flag)
@@ -153,19 +198,21 @@ def resume(portal: str) -> Step[bool]:
     return Step("resume", (portal,), _flag)
 
 
-def take(owner: str, limit: int, lease_ms: int, request: str) -> Step[tuple[list[Lease], float | None]]:
-    """Lease due lanes."""
+def take(
+    owner: str, limit: int, lease_ms: int, request: str, guard: Guard
+) -> Step[tuple[list[Lease], float | None, str]]:
+    """Lease due lanes; the answer ends with the ledger's id."""
 
-    def decode(reply: Reply) -> tuple[list[Lease], float | None]:
-        wait, *taken = records.items(reply)
+    def decode(reply: Reply) -> tuple[list[Lease], float | None, str]:
+        wait, ledger_id, *taken = records.items(reply)
         leases = [
             Lease(PortalKey(records.text(portal)), owner, records.number(fence))
             for portal, fence in zip(taken[::2], taken[1::2], strict=True)
         ]
         wait_ms = records.number(wait)
-        return leases, None if wait_ms < 0 else wait_ms / 1000
+        return leases, None if wait_ms < 0 else wait_ms / 1000, records.text(ledger_id)
 
-    return Step("take", (owner, limit, lease_ms, request), decode)
+    return Step("take", (owner, limit, lease_ms, request, guard.remembered, guard.quiet_ms), decode)
 
 
 def renew(leases: Sequence[Lease], lease_ms: int) -> Step[list[bool]]:
@@ -187,14 +234,15 @@ def recover(lease: Lease, quiet_ms: int) -> Step[int]:
     return Step("recover", (*_names(lease), quiet_ms), decode)
 
 
-def claim(lease: Lease, number: int, limit: int, at_least: int) -> Step[Claimed]:
+def claim(lease: Lease, wish: Wish, name: str, guard: Guard) -> Step[Claimed]:
     """Move the oldest payments from queued to sending; none while fewer than `at_least` wait."""
 
     def decode(reply: Reply) -> Claimed:
-        waiting, *rows = _under_lease(lease, reply)
-        return Claimed(tuple(records.payments(rows)), records.number(waiting))
+        waiting, suspects, *rows = _under_lease(lease, reply)
+        return Claimed(tuple(records.payments(rows)), records.number(waiting), records.number(suspects))
 
-    return Step("claim", (*_names(lease), number, limit, at_least), decode)
+    wanted = (wish.number, wish.limit, wish.at_least, int(wish.suspect))
+    return Step("claim", (*_names(lease), *wanted, guard.remembered, name, guard.quiet_ms), decode)
 
 
 def doubts(lease: Lease, limit: int) -> Step[list[Payment]]:

@@ -12,7 +12,7 @@ from ledger.redis.records import ms
 from ledger.redis.replies import as_reply
 from ledger.redis.schema import require_schema
 from ledger.redis.scripts import PREFIX, Script, load_scripts
-from ledger.redis.steps import OPEN_CHUNK, Step
+from ledger.redis.steps import OPEN_CHUNK, Guard, Step, Wish
 from ledger.redis.wake import WakeUp
 from ledger.verdict import Decision
 
@@ -47,6 +47,7 @@ class RedisLedger:
         self._quiet_ms = ms(quiet_s)
         self._scripts = scripts or load_scripts()
         self._request_name = request_name
+        self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
         self._wake_up = WakeUp(client)
 
     async def _run(self, step: Step[T]) -> T:
@@ -88,20 +89,20 @@ class RedisLedger:
         return await self._run(steps.cancel(payment_id, self._retention_ms))
 
     async def retry(self, payment_id: str) -> Payment | None:
-        """Queue a failed payment again with all its attempts; the row afterwards, None when unknown."""
+        """Queue a failed payment again with all its attempts, to be read first when it was sent."""
         return await self._run(steps.retry(payment_id))
 
     async def decide(self, payment_id: str, *, paid: bool, because: str) -> Payment | None:
         """End a payment in doubt by a person's word. Raises StillQuiet."""
-        raise NotImplementedError
+        return await self._run(steps.decide(payment_id, paid=paid, because=because, retention_ms=self._retention_ms))
 
     async def read_again(self, payment_ids: Sequence[str]) -> list[Payment | None]:
-        """Have doubts read now instead of later."""
-        raise NotImplementedError
+        """Have doubts read now instead of later; the rows, None where unknown."""
+        return await self._run(steps.read_again(payment_ids)) if payment_ids else []
 
     async def sweep(self, limit: int = 1000) -> list[PortalKey]:
-        """Find lanes that were forgotten."""
-        raise NotImplementedError
+        """Look at about `limit` lanes, going on where the latest sweep stopped; those that were forgotten."""
+        return await self._run(steps.sweep(limit))
 
     async def add_lane(self, portal: str) -> None:
         """Make a portal known; repeating it changes nothing."""
@@ -128,7 +129,12 @@ class RedisLedger:
 
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
-        return await self._run(steps.take(owner, limit, self._lease_ms, self._request_name()))
+        step = steps.take(owner, limit, self._lease_ms, self._request_name(), self._guard())
+        leases, wait_s, self._remembered = await self._run(step)
+        return leases, wait_s
+
+    def _guard(self) -> Guard:
+        return Guard(self._remembered, self._quiet_ms)
 
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
@@ -143,7 +149,8 @@ class RedisLedger:
         lease.claims += 1
         number = lease.claims
         try:
-            return await self._run(steps.claim(lease, number, limit, at_least))
+            wish = Wish(number, limit, at_least, suspect)
+            return await self._run(steps.claim(lease, wish, self._request_name(), self._guard()))
         except BaseException:
             # Nobody knows whether the step was done. Asking again under the same number finds out, unless a later
             # claim has been made; then the next driver's `recover` does.

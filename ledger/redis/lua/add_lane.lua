@@ -1,3 +1,4 @@
+#!lua
 --[[
   Make a portal known. A lane that was removed comes back with the finished payments it still remembers.
 

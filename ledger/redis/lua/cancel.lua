@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Withdraw a queued payment. Its place in the lane is searched for: a withdrawal is rare, and a name left behind would
   stand for another payment once its own record had expired.
@@ -10,7 +11,7 @@
 local id, record, late = resolve(ARGV[1])
 if not id then return {} end
 if record.s == 'q' then
-  redis.call('LREM', P .. 'q:' .. record.l, 1, id)
+  redis.call('LREM', queue_of(record), 1, id)
   finish(id, record, 'c', tonumber(ARGV[2]))
   trim(record.l)
 end

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Say which version of the key map this ledger has; a new ledger gets ours.
 

@@ -1,5 +1,8 @@
+#!lua flags=allow-oom
 --[[
   Move the oldest payments of a lane from queued to sending. After this step the pay command may leave.
+
+  What a history that the server lost may have sent is put in doubt instead, once (docs/decisions/0016-epoch-guard.md).
 
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  portal
@@ -8,40 +11,68 @@
   ARGV[4]  number of this claim under the lease: repeating it gives the same payments again and claims nothing
   ARGV[5]  how many at most
   ARGV[6]  claim nothing while fewer than this wait
-  Returns  {0} when the lease is lost, else {1, payments that still wait, row, ...}
+  ARGV[7]  '1' for one suspect and nothing else
+  ARGV[8]  id of the ledger as the caller remembers it, or ''
+  ARGV[9]  a fresh random name, for a ledger that has none
+  ARGV[10] quiet time, ms
+  Returns  {0} when the lease is lost, else {1, payments that still wait, suspects that wait, row, ...}
 ]]
--- A name in the list that is not queued any more is stepped over; one step steps over so many of them at the most.
+-- Names in the list that are not queued any more are stepped over, and those that a lost history may have sent are put
+-- in doubt; one step handles so many of them at the most.
 local SKIPS = 1000
-local portal, number, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
-local lane, queue, sending = P .. 'l:' .. portal, P .. 'q:' .. portal, P .. 's:' .. portal
+local portal, number, suspect = ARGV[1], tonumber(ARGV[4]), ARGV[7] == '1'
+local lane, sending = P .. 'l:' .. portal, P .. 's:' .. portal
+local queue = P .. (suspect and 'x:' or 'q:') .. portal
+local limit = suspect and math.min(1, tonumber(ARGV[5])) or tonumber(ARGV[5])
 local claim = ARGV[3] .. '.' .. ARGV[4]
+local answer = {1, 0, 0}
 
 local function send(id, record)
   move(id, record, 's')
   redis.call('HSET', P .. 'p:' .. id, 'a', tonumber(record.a or 0) + 1, 't', NOW, 'c', claim)
   redis.call('ZADD', sending, redis.call('HINCRBY', lane, 'seq', 1), id)
+  answer[#answer + 1] = row(id)
 end
 
+-- One read answers, when whatever the lost history sent has ended. Nothing was attempted, so `a` stays (but is there).
+local function screen(id, record)
+  local read_at = math.max(epoch().quiet, NOW)
+  move(id, record, 'd')
+  redis.call('HSET', P .. 'p:' .. id, 'u', read_at, 'o', epoch().number, 'a', record.a or 0)
+  redis.call('ZADD', P .. 'd:' .. portal, read_at, id)
+end
+
+-- True when the payment was claimed.
+local function pass(id)
+  local record = read(id)
+  if not record or record.s ~= 'q' then return false end
+  if not suspect and queue_of(record) ~= queue then
+    redis.call('RPUSH', queue_of(record), id)  -- a version that knows no suspects has queued it
+  elseif perhaps_sent(record) then
+    screen(id, record)
+  else
+    send(id, record)
+    return true
+  end
+  return false
+end
+
+local function waiting() return math.max(0, sendable(portal) - suspects(portal)) end
+
 if not drives_still(portal, ARGV[2], ARGV[3]) then return {0} end
-local answer = {1, 0}
+guard(ARGV[8], ARGV[9], tonumber(ARGV[10]))
 if number <= tonumber(redis.call('HGET', lane, 'claim')) then
   for _, id in ipairs(redis.call('ZRANGE', sending, 0, -1)) do
     if redis.call('HGET', P .. 'p:' .. id, 'c') == claim then answer[#answer + 1] = row(id) end
   end
 elseif redis.call('HEXISTS', lane, 'held') == 0 then
   redis.call('HSET', lane, 'claim', number)
-  local skips = waiting(portal) >= tonumber(ARGV[6]) and SKIPS or 0
-  while #answer < limit + 2 and skips > 0 do
+  local skips = (suspect or waiting() >= tonumber(ARGV[6])) and SKIPS or 0
+  while #answer < limit + 3 and skips > 0 do
     local id = redis.call('LPOP', queue)
     if not id then break end
-    local record = read(id)
-    if record and record.s == 'q' then
-      send(id, record)
-      answer[#answer + 1] = row(id)
-    else
-      skips = skips - 1
-    end
+    if not pass(id) then skips = skips - 1 end
   end
 end
-answer[2] = waiting(portal)
+answer[2], answer[3] = waiting(), suspects(portal)
 return answer

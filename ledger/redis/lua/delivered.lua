@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Confirm that results reached the result backend.
 

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 --[[
   Payments of a lane whose read-back is due. A held lane has none: it is not asked anything.
 

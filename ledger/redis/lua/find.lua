@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 --[[
   Read payments by id or by any handle that joined them.
 

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 --[[
   Read the latest payment of an invoice.
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Stop a lane until it is resumed; the first reason is kept. A driver at work ends its batch and claims no more.
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Look at lanes as an operator does; finished payments that have expired leave the counts.
 

@@ -1,3 +1,4 @@
+#!lua
 --[[
   Write requests to pay down, in order, and make their lanes due. Each request sees those before it.
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   List a lane's payments in one state: open ones oldest first, finished ones newest first.
 
@@ -38,10 +39,12 @@ end
 local function queued()
   local list = P .. 'q:' .. portal
   local reads = tonumber(redis.call('HGET', P .. 'l:' .. portal, 'r') or 0)
-  -- Without cancelled ids in the list, and with nothing to be read first, a page is a range.
-  if reads == 0 and redis.call('LLEN', list) == waiting(portal) then return redis.call('LRANGE', list, first, last) end
+  -- Without cancelled ids in the list, suspects, and payments to be read first, a page is a range.
+  if reads == 0 and redis.call('LLEN', list) == sendable(portal) then return redis.call('LRANGE', list, first, last) end
   local ids = by_age(in_state(redis.call('ZRANGE', P .. 'd:' .. portal, 0, -1)))
-  for _, id in ipairs(in_state(redis.call('LRANGE', list, 0, -1))) do ids[#ids + 1] = id end
+  for _, waiting in ipairs({list, P .. 'x:' .. portal}) do
+    for _, id in ipairs(in_state(redis.call('LRANGE', waiting, 0, -1))) do ids[#ids + 1] = id end
+  end
   return slice(ids)
 end
 

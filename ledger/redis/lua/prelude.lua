@@ -10,7 +10,8 @@
     e enqueued   t sent   f finished   p paid   u quiet until (all ms)   v evidence   c claim   d duplicate
     g m  code and text of the refusal   w z  code and text of the latest read error
     j  other handles or keys are listed in its `j:` set
-    r  must be read before anything is sent; the id of the paid payment it came after
+    r  must be read before anything is sent; the id of the paid payment it came after, '' where there is none (a retry)
+    o  number of the epoch in which it was certain that no lost history had sent it   n  why a person decided on it
   States: q queued, s sending, d in doubt, p paid, f failed, c cancelled.
 ]]
 local P = KEYS[1]
@@ -20,6 +21,12 @@ local DUE = P .. 'due'
 local OUTBOX = P .. 'out'
 -- An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
 local FIRST_READ_MS = 2000
+-- A payment whose driver died so often is claimed alone: the next death is its own doing and nobody else's.
+local SUSPECT_DEATHS = 2
+-- After a rollback, who else may ask for something that was rolled back: a producer whose accepted request is gone
+-- asks again within its own retries or in its next nightly run.
+local GUARD_MS = 24 * 3600 * 1000
+local EPOCH = P .. 'epoch'
 
 local function read(id)
   local flat = redis.call('HGETALL', P .. 'p:' .. id)
@@ -66,10 +73,19 @@ local function is_lane(portal)
   return redis.call('SISMEMBER', P .. 'lanes', portal) == 1
 end
 
--- How many payments wait to be sent: the queued ones without those that must be read first.
-local function waiting(portal)
+-- How many payments want to be sent: the queued ones without those that must be read first.
+local function sendable(portal)
   local counts = redis.call('HMGET', P .. 'l:' .. portal, 'q', 'r')
   return tonumber(counts[1] or 0) - tonumber(counts[2] or 0)
+end
+
+local function suspects(portal)
+  return redis.call('LLEN', P .. 'x:' .. portal)
+end
+
+-- Which list a payment that may be sent waits in.
+local function queue_of(record)
+  return P .. (tonumber(record.x or 0) >= SUSPECT_DEATHS and 'x:' or 'q:') .. record.l
 end
 
 local function hint(portal)
@@ -93,7 +109,7 @@ local function schedule(portal, wait_ms)
     return
   end
   local at = nil
-  if waiting(portal) > 0 or redis.call('ZCARD', P .. 's:' .. portal) > 0 then at = NOW + wait_ms end
+  if sendable(portal) > 0 or redis.call('ZCARD', P .. 's:' .. portal) > 0 then at = NOW + wait_ms end
   local doubt = redis.call('ZRANGE', P .. 'd:' .. portal, 0, 0, 'WITHSCORES')
   if doubt[2] then
     local read_at = tonumber(doubt[2])
@@ -116,6 +132,26 @@ end
 -- As `drives`, and the lease has not run out: nothing new may be begun under a lease that anybody can take.
 local function drives_still(portal, owner, fence)
   return drives(portal, owner, fence) and tonumber(redis.call('HGET', P .. 'l:' .. portal, 'until')) > NOW
+end
+
+-- The epoch as it is known: its number, when its guard ends, and its quiet time.
+local ERA = nil
+local function epoch()
+  if not ERA then
+    local known = redis.call('HMGET', EPOCH, 'id', 'number', 'until', 'quiet')
+    ERA = {id = known[1], number = known[2] or '', ends = tonumber(known[3] or 0), quiet = tonumber(known[4] or 0)}
+  end
+  return ERA
+end
+
+-- Whether a history that this server does not know may have sent the payment, and nobody has asked the portal since.
+local function perhaps_sent(record)
+  return tonumber(record.e) < epoch().ends and record.o ~= epoch().number
+end
+
+-- Until when an "unpaid" does not count: its own quiet time, and that of what the lost history may have sent last.
+local function quiet_end(record, own)
+  return perhaps_sent(record) and math.max(own, epoch().quiet) or own
 end
 
 -- All names of a payment besides its id, as full keys, and all handles whose result must be delivered.
@@ -157,7 +193,7 @@ end
 -- One open payment less in the index. The bucket lives as long as any payment in it is open.
 local function close_slot(record, retention_ms)
   local bucket, field = slot(record.l, record.i)
-  if record.r and redis.call('EXISTS', P .. 'p:' .. record.r) == 1 and record.s ~= 'p' then
+  if (record.r or '') ~= '' and redis.call('EXISTS', P .. 'p:' .. record.r) == 1 and record.s ~= 'p' then
     -- It ended without having been read as unpaid: what is known is still that the invoice was paid before.
     redis.call('HSET', bucket, field, record.r)
   end
@@ -188,7 +224,7 @@ end
 
 -- Sent without a trustworthy answer. The quiet time counts from the claim.
 local function doubt(id, record, quiet_ms)
-  local quiet_until = tonumber(record.t) + quiet_ms
+  local quiet_until = quiet_end(record, tonumber(record.t) + quiet_ms)
   local read_at = math.min(NOW + FIRST_READ_MS, math.max(quiet_until, NOW))
   redis.call('ZREM', P .. 's:' .. record.l, id)
   redis.call('ZADD', P .. 'd:' .. record.l, read_at, id)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Put what an earlier driver of this lane left in sending in doubt: it may have left its machine.
 

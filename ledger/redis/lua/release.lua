@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Hand a lane back. It is looked at again in the same step, so work that came in meanwhile is not forgotten.
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Forget a lane without open payments. What it knows of finished ones fades with their retention.
 
@@ -14,7 +15,7 @@ end
 redis.call('SREM', P .. 'lanes', portal)
 redis.call('ZREM', DUE, portal)
 redis.call('HDEL', lane, 'owner', 'fence', 'until', 'claim', 'pause', 'held', 'held_text', 'held_at')
-redis.call('DEL', P .. 'q:' .. portal)
+redis.call('DEL', P .. 'q:' .. portal, P .. 'x:' .. portal)
 for _, name in ipairs({'l:', 'paid:', 'cancelled:', 'failed:'}) do
   redis.call('PEXPIRE', P .. name .. portal, ARGV[2])
 end

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Prolong leases by the lease time from now.
 

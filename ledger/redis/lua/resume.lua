@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Let a held lane go on at once.
 

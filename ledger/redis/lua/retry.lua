@@ -1,5 +1,7 @@
+#!lua
 --[[
-  Queue a failed payment again, with all its attempts, unless another payment of the invoice is open or paid.
+  Queue a failed payment again, with all its attempts, unless another payment of the invoice is open or paid. One that
+  was ever (perhaps) sent is read first: its last call may have paid after all, and a person may have paid it by hand.
 
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  payment id or handle
@@ -21,11 +23,15 @@ local function queue_again(bucket, field)
   local keys, handles = names(id, record)
   for _, key in ipairs(keys) do redis.call('PERSIST', key) end
   for _, handle in ipairs(handles) do redis.call('ZREM', OUTBOX, handle) end
-  redis.call('HDEL', P .. 'p:' .. id, 'f', 'g', 'm', 'u', 'w', 'z', 'a', 'x')
+  redis.call('HDEL', P .. 'p:' .. id, 'f', 'g', 'm', 'u', 'w', 'z', 'a', 'x', 'n')
   redis.call('HSET', bucket, field, id)
   redis.call('HINCRBY', bucket, 'o', 1)
   redis.call('PERSIST', bucket)
   move(id, record, 'q')
+  if (record.t or record.o) and not record.r then
+    record.r = ''
+    redis.call('HSET', P .. 'p:' .. id, 'r', '')
+  end
   if record.r then
     count(record.l, 'r', 1)
     redis.call('ZADD', P .. 'd:' .. record.l, NOW, id)

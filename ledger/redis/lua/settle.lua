@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Write verdicts down. A decision on a payment that has moved on since is left out; a repeated one changes nothing and
   is answered with the row as it stands.
@@ -19,6 +20,8 @@
 ]]
 local portal, retention_ms, max_attempts = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local again = {}
+-- After so many deaths of its drivers a payment is not sent again.
+local MOST_DEATHS = 3
 
 -- Which verdicts may be written on which state, and where each may have led when it is repeated.
 local ON = {s = 'PFRD', d = 'PFUN', q = 'PFUN'}
@@ -34,7 +37,8 @@ local function requeue(id, record)
   redis.call('ZREM', P .. 'd:' .. portal, id)
   redis.call('HDEL', P .. 'p:' .. id, 'u', 'g', 'm', 'w', 'z')
   move(id, record, 'q')
-  again[#again + 1] = id
+  again[#again + 1] = record
+  record.id = id
 end
 
 -- The read that had to come first said unpaid: now it is a payment like any other.
@@ -48,9 +52,10 @@ end
 local write = {}
 
 function write.P(id, record, evidence, paid_at)
-  redis.call('HDEL', P .. 'p:' .. id, 'u', 'g', 'm', 'w', 'z')
+  redis.call('HDEL', P .. 'p:' .. id, 'u', 'g', 'm', 'w', 'z', 'n')
   redis.call('HSET', P .. 'p:' .. id, 'v', evidence, 'p', paid_at == '' and NOW or paid_at)
-  if record.s == 'q' then redis.call('HSET', P .. 'p:' .. id, 'd', 1) end
+  -- Found paid before anything was sent; a retried one was sent before, and it was that call that paid.
+  if record.s == 'q' and record.r ~= '' then redis.call('HSET', P .. 'p:' .. id, 'd', 1) end
   finish(id, record, 'p', retention_ms)
 end
 
@@ -68,13 +73,18 @@ end
 
 function write.U(id, record, asked_at)
   redis.call('HDEL', P .. 'p:' .. id, 'w', 'z')
-  if record.s == 'q' then
-    admit(id)
-  elseif (tonumber(asked_at) or NOW) < tonumber(record.u) then
-    redis.call('ZADD', P .. 'd:' .. portal, record.u, id)
+  if record.s == 'q' then return admit(id) end
+  local quiet_until = quiet_end(record, tonumber(record.u))
+  if (tonumber(asked_at) or NOW) < quiet_until then
+    redis.call('HSET', P .. 'p:' .. id, 'u', quiet_until)
+    redis.call('ZADD', P .. 'd:' .. portal, quiet_until, id)
   elseif record.g then
     fail(id, record, record.g, record.m)
-  elseif tonumber(record.a) < max_attempts then
+  elseif tonumber(record.x or 0) >= MOST_DEATHS then
+    fail(id, record, 'WORKER_DIED', 'Its worker died ' .. record.x .. ' times while paying it; the invoice is unpaid. '
+      .. 'Next step: look into the logs of the workers for the reason, then retry the payment.')
+  elseif tonumber(record.a or 0) < max_attempts then
+    if perhaps_sent(record) then redis.call('HSET', P .. 'p:' .. id, 'o', epoch().number) end
     requeue(id, record)
   else
     fail(id, record, 'NO_ANSWER', 'The portal gave no answer to ' .. record.a .. ' attempts; the invoice is unpaid.')
@@ -106,7 +116,7 @@ for n = 6, #ARGV, 7 do
 end
 trim(portal)
 -- To the front in their old order.
-for n = #again, 1, -1 do redis.call('LPUSH', P .. 'q:' .. portal, again[n]) end
+for n = #again, 1, -1 do redis.call('LPUSH', queue_of(again[n]), again[n].id) end
 for _, id in ipairs(settled) do
   local record, handles = read(id), {}
   if record.f then _, handles = names(id, record) end

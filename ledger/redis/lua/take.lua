@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Lease due lanes, longest overdue first. The due-set then holds the end of the lease, so a lane whose driver died
   becomes due by itself.
@@ -6,8 +7,11 @@
   ARGV[1]  owner
   ARGV[2]  how many lanes at most
   ARGV[3]  lease, ms
-  ARGV[4]  name of this request: repeating it gives the same lanes again instead of further ones
-  Returns  {ms until the next lane is due or -1, portal, fence, portal, fence, ...}
+  ARGV[4]  name of this request: repeating it gives the same lanes again instead of further ones; random, so that it
+           also names a ledger that has no id
+  ARGV[5]  id of the ledger as the caller remembers it, or ''
+  ARGV[6]  quiet time, ms
+  Returns  {ms until the next lane is due or -1, id of the ledger, portal, fence, portal, fence, ...}
 ]]
 local owner, lease_ms = ARGV[1], tonumber(ARGV[3])
 local memo = P .. 't:' .. owner
@@ -26,7 +30,7 @@ local function lease(portal)
   return tostring(fence)
 end
 
-local taken = {0}
+local taken = {0, guard(ARGV[5], ARGV[4], tonumber(ARGV[6])).id}
 local before = redis.call('HMGET', memo, 'request', 'lanes')
 if before[1] == ARGV[4] then
   for portal, fence in string.gmatch(before[2], '(%S+) (%S+)') do
@@ -40,8 +44,8 @@ else
     taken[#taken + 1] = portal
     taken[#taken + 1] = lease(portal)
   end
-  if #taken > 1 then
-    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(taken, ' ', 2))
+  if #taken > 2 then
+    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(taken, ' ', 3))
     redis.call('PEXPIRE', memo, lease_ms)
   end
 end

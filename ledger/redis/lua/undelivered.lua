@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Final results that were not confirmed as delivered, oldest first.
 

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.ledger import Accepted, Conflict, Joined, LaneNotEmpty, UnknownPortal
 from ledger.payment import Handle, PortalKey, State
-from ledger.verdict import InDoubt, Unpaid
+from ledger.verdict import Decision, InDoubt, Unpaid
 from tests.conformance.ledger.world import (
     LEASE_S,
     LOST,
@@ -159,8 +159,37 @@ class Operating:
         await world.pass_time(RETENTION_S * 2)
         assert isinstance(await open_one(world, "h3", idempotency_key="k2"), Joined)
         lease = await take_one(world)
+        await settle(world, lease, await world.ledger.doubts(lease, 1), Unpaid())
         [settled] = await settle(world, lease, (await world.ledger.claim(lease, 1)).payments, PAID)
         assert set(settled.handles) == {"h1", "h2", "h3"}
+
+    async def test_a_retried_payment_that_was_sent_is_read_before_it_is_sent(self, world: World):
+        """Its last call may have paid after all: found paid, it is no duplicate, for nobody else has paid it."""
+        await ended(world, REFUSED, "h1", "h2")
+        for handle in ("h1", "h2"):
+            payment = await world.ledger.retry(handle)
+            assert payment is not None
+            assert (payment.state, payment.after) == (State.QUEUED, None)
+        lease = await take_one(world)
+        assert (await world.ledger.claim(lease, 10)).payments == ()
+        paid, unpaid = await world.ledger.doubts(lease, 10)
+        await world.ledger.settle(lease, [Decision(paid, PAID), Decision(unpaid, Unpaid())])
+        assert [payment.id for payment in (await world.ledger.claim(lease, 10)).payments] == [unpaid.id]
+        payment = await found(world, paid.id)
+        assert (payment.state, payment.duplicate, payment.attempts) == (State.PAID, False, 0)
+
+    async def test_a_retried_payment_that_was_never_sent_waits_as_before(self, world: World):
+        """It goes where it was before: behind the read that has to come first, after the paid one that it names."""
+        await ended(world, PAID)
+        await open_one(world, "h2", idempotency_key="again")
+        lease = await take_one(world)
+        await settle(world, lease, await world.ledger.doubts(lease, 10), REFUSED)
+        payment = await world.ledger.retry("h2")
+        assert payment is not None
+        assert (payment.state, payment.after) == (State.QUEUED, "h1")
+        await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        [payment] = (await world.ledger.claim(lease, 10)).payments
+        assert (payment.id, payment.after) == ("h2", None)
 
     async def test_a_retry_repeated_changes_nothing(self, world: World):
         """The second finds a queued payment and leaves it where it is."""
@@ -169,7 +198,7 @@ class Operating:
         [lane] = await world.ledger.lanes()
         assert (lane.counts[State.QUEUED], lane.counts[State.FAILED]) == (1, 0)
         lease = await take_one(world)
-        assert len((await world.ledger.claim(lease, 10)).payments) == 1
+        assert len(await world.ledger.doubts(lease, 10)) == 1
 
     async def test_nothing_is_retried_beside_another_payment_of_the_invoice(self, world: World):
         """While another payment is open or paid the failed one stays failed; after that one failed it may go."""

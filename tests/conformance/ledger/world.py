@@ -27,6 +27,18 @@ class World(Protocol):
     async def pass_time(self, seconds: float) -> None:
         """Let time pass for everything the ledger knows."""
 
+    async def restart_server(self) -> None:
+        """The server comes back as another one."""
+
+    async def empty(self) -> None:
+        """The server forgets everything, as after FLUSHALL; its clients remember what they know."""
+
+    def another(self) -> Ledger:
+        """The same ledger as another process has it."""
+
+    async def lose_due(self, portal: str) -> None:
+        """Damage: the due-set forgets a lane."""
+
 
 def an_ask(handle: str = "h1", **changes: object) -> NewPayment:
     """A request to pay invoice 1 by pay system 31."""

@@ -258,7 +258,7 @@ async def test_scripts_never_scan():
     """No step reads the key space, and only the prelude asks for the time."""
     for name, script in load_scripts().items():
         assert "'KEYS'" not in script.text, name
-        assert "SCAN" not in script.text, name
+        assert "'SCAN'" not in script.text, name
         assert script.text.count("'TIME'") == 1, name
 
 

@@ -1,0 +1,72 @@
+"""Writing requests into the book (the twin of lua/open.lua)."""
+
+from dataclasses import replace
+
+from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
+from ledger.memory.book import OVER, Book, is_open, new_row, same_content
+from ledger.payment import Handle, NewPayment, Payment, State
+
+
+def open_one(book: Book, ask: NewPayment) -> Opened:
+    """Write one request down, or say why not."""
+    if answer := _known(book, ask):
+        return answer
+    if not book.is_lane(ask.portal):
+        return UnknownPortal(ask.portal)
+    latest = book.latest_of(ask.portal, ask.invoice_id)
+    if latest is None or latest.state in OVER:
+        return _write(book, ask, None)
+    return _open_again(book, ask, latest) if latest.state is State.PAID else _open_beside(book, ask, latest)
+
+
+def _open_again(book: Book, ask: NewPayment, paid: Payment) -> Opened:
+    if ask.idempotency_key:
+        return _write(book, ask, paid)
+    _name(book, paid, ask.id, late=True)
+    return AlreadyPaid(replace(paid, duplicate=True))
+
+
+def _open_beside(book: Book, ask: NewPayment, latest: Payment) -> Opened:
+    if not same_content(latest, ask):
+        return Conflict(latest.id, "invoice")
+    if ask.idempotency_key:
+        book.keys[ask.idempotency_key] = latest.id
+    return _join(book, latest, ask)
+
+
+def _known(book: Book, ask: NewPayment) -> Opened | None:
+    """A handle or key that is known already decides alone."""
+    row, late = book.resolve(ask.id)
+    if row is not None and late and (row.portal, row.invoice_id) == (ask.portal, ask.invoice_id):
+        return AlreadyPaid(replace(row, duplicate=True))
+    if row is not None:
+        return Joined(row) if same_content(row, ask) else Conflict(row.id, "handle")
+    if not ask.idempotency_key or ask.idempotency_key not in book.keys:
+        return None
+    row = book.rows.get(book.keys[ask.idempotency_key])
+    if row is None:
+        return None
+    return _join(book, row, ask) if same_content(row, ask) else Conflict(row.id, "key")
+
+
+def _join(book: Book, row: Payment, ask: NewPayment) -> Joined:
+    _name(book, row, ask.id, late=False)
+    return Joined(row)
+
+
+def _name(book: Book, row: Payment, handle: Handle, *, late: bool) -> None:
+    book.aliases[handle] = (row.id, late)
+    if not is_open(row):
+        book.outbox[handle] = book.now()
+
+
+def _write(book: Book, ask: NewPayment, paid_before: Payment | None) -> Accepted:
+    row = replace(new_row(ask, book.now()), after=paid_before.id if paid_before else None)
+    book.rows[row.id] = row
+    book.latest[ask.portal, ask.invoice_id] = row.id
+    if row.idempotency_key:
+        book.keys[row.idempotency_key] = row.id
+    if paid_before is not None:
+        book.read_first[row.id] = paid_before.id
+    book.queue_up(row)
+    return Accepted(row)
