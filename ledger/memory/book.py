@@ -54,7 +54,7 @@ class Book:
     def __init__(self, clock: Callable[[], datetime], retention: timedelta, server: Callable[[], str]) -> None:
         self._clock = clock
         self._retention = retention
-        self._server = server
+        self._guard = Guard(server)
         self.clear()
 
     def clear(self) -> None:
@@ -70,7 +70,7 @@ class Book:
         self.outbox: dict[Handle, datetime] = {}
         self.fence = 0
         self.hint = asyncio.Event()
-        self._guard = Guard(self._server)
+        self._guard.empty()
 
     def now(self) -> datetime:
         """The clock in whole milliseconds, as a server counts them."""

@@ -1,0 +1,172 @@
+"""After the server was another one, or the ledger was emptied: what a lost history may have sent is read first."""
+
+from ledger.ledger import Ledger
+from ledger.payment import Refusal, State
+from ledger.verdict import Decision, InDoubt, Requeue, Unpaid
+from tests.conformance.ledger.world import (
+    LEASE_S,
+    PAID,
+    PORTAL,
+    QUIET_S,
+    World,
+    accepted,
+    an_ask,
+    claimed,
+    found,
+    is_due,
+    next_due_s,
+    settle,
+    state_of,
+    take_one,
+)
+
+DAY_S = 86_400.0
+
+
+async def sent(ledger: Ledger, limit: int = 10) -> list[str]:
+    """What a driver that takes a due lane may send now."""
+    leases, _ = await ledger.take("driver", 10)
+    claims = [await ledger.claim(lease, limit) for lease in leases]
+    for lease in leases:
+        await ledger.release(lease, 0)
+    return [payment.id for claim in claims for payment in claim.payments]
+
+
+class Guarding:
+    """Claims about the epoch guard of `take` and `claim`."""
+
+    async def test_a_first_server_guards_against_nothing(self, world: World):
+        """A new ledger has no history that could be lost."""
+        await accepted(world, "h1")
+        assert await sent(world.ledger) == ["h1"]
+
+    async def test_a_queued_payment_is_in_doubt_after_the_server_was_another_one(self, world: World):
+        """A history that was lost may have sent it. No attempt is counted, and "unpaid" waits for the quiet time."""
+        await accepted(world, "h1", "h2")
+        lease = await take_one(world)
+        await world.restart_server()
+        claim = await world.ledger.claim(lease, 10)
+        assert (claim.payments, claim.waiting) == ((), 0)
+        payment = await found(world)
+        assert (payment.state, payment.attempts, payment.claim, payment.sent_at) == (State.IN_DOUBT, 0, "", None)
+        await world.ledger.release(lease, 0)
+        assert await next_due_s(world) == QUIET_S
+        [lane] = await world.ledger.lanes()
+        assert (lane.counts[State.QUEUED], lane.counts[State.IN_DOUBT]) == (0, 2)
+
+    async def test_read_as_unpaid_after_the_quiet_time_it_is_sent_once(self, world: World):
+        """One read is enough for one epoch; paid ones end without a send."""
+        await accepted(world, "h1", "h2", "h3")
+        assert await is_due(world)
+        await world.restart_server()
+        assert await sent(world.ledger) == []
+        await world.pass_time(QUIET_S)
+        lease = await take_one(world)
+        due = await world.ledger.doubts(lease, 10)
+        assert [payment.id for payment in due] == ["h1", "h2", "h3"]
+        await world.ledger.settle(lease, [Decision(due[0], PAID), *(Decision(row, Unpaid()) for row in due[1:])])
+        assert [payment.id for payment in (await world.ledger.claim(lease, 10)).payments] == ["h2", "h3"]
+        assert (await found(world)).state is State.PAID
+        assert (await found(world)).duplicate is False
+
+    async def test_each_other_server_is_an_epoch_of_its_own(self, world: World):
+        """What was read in one epoch may have been sent in the next and forgotten again."""
+        await accepted(world, "h1")
+        assert await is_due(world)
+        for _ in range(2):
+            await world.restart_server()
+            assert await sent(world.ledger) == []
+            await world.pass_time(QUIET_S)
+            lease = await take_one(world)
+            await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+            await world.ledger.release(lease, 0)
+        assert await sent(world.ledger) == ["h1"]
+
+    async def test_a_request_that_comes_soon_after_is_guarded_too(self, world: World):
+        """A producer whose accepted request was lost asks again within a day, and the lost one may have paid."""
+        await world.ledger.add_lane(PORTAL)
+        await world.ledger.take("driver", 1)
+        await world.restart_server()
+        await world.ledger.take("driver", 1)
+        await world.pass_time(DAY_S - 1)
+        await accepted(world, "h1")
+        assert await sent(world.ledger) == []
+        assert await state_of(world) is State.IN_DOUBT
+        assert await next_due_s(world) == 0  # whatever the lost history sent has ended long ago
+        await world.pass_time(1)
+        await world.ledger.open([an_ask("h2", invoice_id=2)])
+        assert await sent(world.ledger) == ["h2"]
+
+    async def test_a_doubt_from_before_waits_for_what_the_lost_history_may_have_sent(self, world: World):
+        """Its own quiet time says nothing about a later call that is forgotten; nor does the end it was to have."""
+        await accepted(world, "h1", "h2")
+        lease = await take_one(world)
+        first, second = (await world.ledger.claim(lease, 10)).payments
+        refusal = InDoubt(0, Refusal("CODE", "text"))
+        await world.ledger.settle(lease, [Decision(first, InDoubt(0)), Decision(second, refusal)])
+        await world.restart_server()
+        await world.ledger.claim(lease, 1)
+        settled = await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        assert {entry.payment.state for entry in settled} == {State.IN_DOUBT}
+        await world.pass_time(QUIET_S)
+        await world.ledger.renew([lease])
+        settled = await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        assert [entry.payment.state for entry in settled] == [State.QUEUED, State.FAILED]
+        assert [payment.id for payment in (await world.ledger.claim(lease, 10)).payments] == ["h1"]
+
+    async def test_what_was_in_sending_is_quiet_from_the_change_on(self, world: World):
+        """A lost history may have claimed it again since."""
+        await claimed(world, "h1")
+        await world.pass_time(LEASE_S)
+        await world.restart_server()
+        lease = await take_one(world)
+        assert await world.ledger.recover(lease) == 1
+        await world.pass_time(QUIET_S - LEASE_S)
+        await world.ledger.renew([lease])
+        [settled] = await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        assert settled.payment.state is State.IN_DOUBT
+        await world.pass_time(LEASE_S)
+        await world.ledger.renew([lease])
+        [settled] = await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        assert settled.payment.state is State.QUEUED
+
+    async def test_what_was_certainly_not_executed_is_read_all_the_same(self, world: World):
+        """The answer speaks of the claim that is known, not of one that was lost."""
+        lease, payments = await claimed(world, "h1")
+        await world.restart_server()
+        await settle(world, lease, payments, Requeue())
+        assert (await world.ledger.claim(lease, 1)).payments == ()
+        assert await state_of(world) is State.IN_DOUBT
+
+    async def test_fences_of_the_lost_history_are_not_given_again(self, world: World):
+        """Its drivers may still be alive, and settle under numbers that the ledger has forgotten."""
+        await accepted(world, "h1")
+        before = await take_one(world)
+        await world.pass_time(LEASE_S)
+        await world.restart_server()
+        assert (await take_one(world)).fence > before.fence + 1_000_000
+
+    async def test_a_ledger_that_was_emptied_under_a_worker_is_guarded(self, world: World):
+        """The worker remembers another ledger: what it paid there may be asked for again."""
+        await accepted(world, "h1")
+        assert await sent(world.ledger) == ["h1"]
+        await world.empty()
+        await accepted(world, "h1")
+        assert await sent(world.ledger) == []
+        assert await state_of(world) is State.IN_DOUBT
+
+    async def test_a_worker_that_comes_late_to_an_emptied_ledger_guards_it_once(self, world: World):
+        """A new worker could not know that the ledger had been emptied; each lost ledger is guarded against once."""
+        old = world.another()
+        for ledger in (world.ledger, old):
+            await ledger.take("driver", 1)
+        await world.empty()
+        await accepted(world, "h1", "h2")
+        assert await sent(world.another(), limit=1) == ["h1"]
+        assert await sent(old) == []
+        await world.pass_time(QUIET_S)
+        [lease], _ = await old.take("driver", 1)
+        await settle(world, lease, await old.doubts(lease, 10), Unpaid())
+        await old.release(lease, 0)
+        assert await sent(world.ledger) == ["h2"]
+        assert await sent(world.another()) == []
