@@ -216,6 +216,10 @@ class EmulatedPortal:
         [lane] = self.ledger(lambda ledger: ledger.lanes([self.key]))
         return lane.held.code if lane.held else None
 
+    def register_again(self) -> None:
+        """Make the portal known to a ledger that has forgotten it."""
+        wait_for(_register(self.house.server.url, self.key, self.authority))
+
     def resume(self) -> None:
         """Let the held lane go on."""
         assert self.ledger(lambda ledger: ledger.resume(self.key))
