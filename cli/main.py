@@ -32,6 +32,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "doubts": ("cli.doubts", "doubts", "See payments in doubt, read them again, decide."),
     "doctor": ("cli.doctor", "doctor", "Check settings, Redis and portals."),
     "demo": ("cli.demo", "demo", "See 500 payments travel from a CSV file to two emulated portals."),
+    "chaos": ("cli.chaos", "chaos", "Kill workers and Redis under load and compare ledger and portals."),
     "emulator": ("cli.emulating", "emulator", "Run emulated Bitrix24 portals."),
 }
 

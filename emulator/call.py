@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from emulator.php import Params, Value, as_array, collect, parse_str, to_text
+from emulator.php import Params, Value, as_array, collect, parse_str, to_int, to_text
 
 # What the server takes out of the parameters before a method sees them.
 _RESERVED = ("auth", "access_token", "auth_connector", "aplogin", "ap", "state", "start")
+LIST = "crm.invoice.list"
 _RECORD_KEYS = ("INVOICE_ID", "PAYMENT_ID", "ID")
 
 
@@ -48,6 +49,17 @@ def record_of(params: Params) -> str:
     return ""
 
 
+def _filtered_ids(params: Params) -> list[int]:
+    """The ids in a list's filter (`ID`, `=ID`, `@ID`)."""
+    wanted = as_array(lookup(params, "filter")) or {}
+    found: list[int] = []
+    for name, value in wanted.items():
+        if name.lstrip("=@").upper() == "ID":
+            array = as_array(value)
+            found += [to_int(item) for item in (array.values() if array is not None else [value])]
+    return found
+
+
 @dataclass(slots=True)
 class Call:
     """A request after reading: the method, who calls, and what with."""
@@ -64,6 +76,13 @@ class Call:
     def is_batch(self) -> bool:
         """Whether it carries commands."""
         return self.method == "batch"
+
+    def asked(self) -> tuple[int, ...]:
+        """The ids that lists of invoices were asked for, singly or in a batch."""
+        lists = [c.params for c in self.commands if c.method == LIST] if self.is_batch else []
+        if self.method == LIST:
+            lists.append(self.params)
+        return tuple(number for params in lists for number in _filtered_ids(params))
 
     def summary(self) -> tuple[tuple[str, str, str], ...]:
         """The commands as (key, method, record id as sent); a single call has the key ""."""

@@ -59,7 +59,9 @@ class Handle:
     async def requests(self, *, since: int = 0, limit: int = 1000, portal: str | None = None) -> list[RequestEntry]:
         """Requests in the journal after a sequence number, oldest first."""
         return [
-            RequestEntry(**{**entry, "commands": tuple(tuple(c) for c in entry["commands"])})
+            RequestEntry(
+                **{**entry, "commands": tuple(tuple(c) for c in entry["commands"]), "asked": tuple(entry["asked"])}
+            )
             for entry in await self._journal("request", since, limit, portal)
         ]
 

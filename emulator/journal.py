@@ -19,6 +19,7 @@ class RequestEntry:
     user: int | None = None
     # Each command as (key, method, invoice or payment id as sent); a single call has the key "".
     commands: tuple[tuple[str, str, str], ...] = ()
+    asked: tuple[int, ...] = ()  # invoice ids that the filters of lists named
     status: int | None = None
     code: str = ""
     executed: int = 0

@@ -63,6 +63,7 @@ def _entry(farm: Farm, portal: Portal, incoming: Incoming, call: Call | None, no
         incoming.ip,
         method=call.method if call else "",
         commands=call.summary() if call else (),
+        asked=call.asked() if call else (),
         depth=portal.in_flight,
         request_id=incoming.request_id,
     )

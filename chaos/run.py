@@ -1,0 +1,114 @@
+"""One storm from its plan to its report."""
+
+import asyncio
+import random
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from chaos.checker import check
+from chaos.gathering import gather
+from chaos.history import History
+from chaos.plan import Kind, Plan, Scale, make_plan
+from chaos.report import Report
+from chaos.scene import LEASE_S, Place, Scene, set_scene
+from chaos.storm import Storm
+from cli.exits import CommandError
+
+_WATCH_EVERY_S: Final = 0.5
+
+Watching = Callable[[str], None]  # a line of progress
+
+
+async def run(scale: Scale, *, keep: Path | None, watching: Watching) -> Report:
+    """Storm on this scale and report; with `keep`, history, report and logs stay in that directory."""
+    began = time.monotonic()
+    plan = make_plan(scale, lease_s=LEASE_S)
+    with _place(keep) as place, History.writing(place.directory / "history.ndjson") as history:
+        history.keep("plan.strike", plan.strikes)
+        with _ending_on_signals():
+            try:
+                async with set_scene(plan, history, place) as scene:
+                    return await _storm(scene, plan, history, watching, began)
+            except BaseExceptionGroup as group:
+                # Where one part has failed, the others only stopped.
+                if cause := group.subgroup(CommandError):
+                    raise _first(cause) from None
+                raise
+
+
+async def _storm(scene: Scene, plan: Plan, history: History, watching: Watching, began: float) -> Report:
+    storm = Storm(scene, random.Random(f"{plan.scale.seed} storm"))
+    telling = asyncio.create_task(_tell(storm, plan, history, watching))
+    try:
+        await storm.run()
+    finally:
+        telling.cancel()
+    rested_s = history.now_s
+    watching("comparing ledger and portals, invoice by invoice")
+    facts, portals = await gather(scene, storm.rollbacks)
+    for name in ("told", "rows", "calls", "reads", "records", "results", "rollbacks"):
+        history.keep(f"fact.{name}", getattr(facts, name))
+    verdict = check(facts)
+    history.keep("finding", verdict.findings)
+    planned = Counter(strike.kind for strike in plan.strikes)
+    return Report(
+        scale=plan.scale,
+        verdict=verdict,
+        portals=portals,
+        planned={kind: planned[kind] for kind in Kind},
+        struck=storm.struck,
+        hits=storm.hits,
+        left_sending=storm.casualties.left,
+        verdicts_s=storm.casualties.decided_s,
+        undecided=storm.casualties.undecided,
+        quiet_s=scene.settings.quiet_s,
+        storm_s=storm.calm_s,
+        rest_s=rested_s - storm.calm_s,
+        total_s=time.monotonic() - began,
+    )
+
+
+async def _tell(storm: Storm, plan: Plan, history: History, watching: Watching) -> None:
+    total = len(plan.strikes)
+    while True:
+        struck = sum(storm.struck.values())
+        watching(
+            f"{history.now_s:.0f} of about {plan.storm_s:.0f} s: {storm.asked} of {plan.scale.payments} asked for, "
+            f"{storm.ended} ended, {storm.open} open; {struck} of {total} faults"
+        )
+        await asyncio.sleep(_WATCH_EVERY_S)
+
+
+@contextmanager
+def _place(keep: Path | None) -> Iterator[Place]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield Place(keep.absolute(), kept=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="b24pay-chaos-", ignore_cleanup_errors=True) as name:
+        yield Place(Path(name), kept=False)
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end a storm as Ctrl-C does: between two steps, and through every `finally`."""
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _first(group: BaseExceptionGroup[CommandError]) -> CommandError:
+    for each in group.exceptions:
+        return _first(each) if isinstance(each, BaseExceptionGroup) else each
+    raise AssertionError("an exception group is never empty")
