@@ -73,6 +73,8 @@ def _broker(settings: Settings) -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         # For ever: a worker that gives up during a long outage is a worker somebody must start again by hand.
         "broker_connection_max_retries": None,
+        # A server that refuses (read-only, full) is asked again as well, instead of ending the worker.
+        "broker_channel_error_retry": True,
         # Nothing may be waiting for the worker process's own connection longer than for the ledger's.
         "broker_connection_timeout": CONNECT_TIMEOUT_S,
         "broker_transport_options": _redis_transport(url) if _is_redis(url) else {},
@@ -84,9 +86,15 @@ def _redis_transport(url: str) -> dict[str, object]:
         # Much longer than an admission takes. Nothing of ours uses ETA or countdown, which Celery would deliver again
         # after each of these periods.
         "visibility_timeout": VISIBILITY_TIMEOUT_S,
-        # Messages of a dead worker come back 5 s after that period; the default looks only every 100 s.
+        # A sign of life every 5 s; messages of a dead worker come back when three of them are missing.
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
+        # A message leaves its queue and is written down as a worker's in one step (worker/transport.py). The names are
+        # ours alone: another Celery application on this database must not put these messages back by its own clock.
+        "atomic_fetch": True,
+        "unacked_key": f"{QUEUE}.unacked",
+        "unacked_index_key": f"{QUEUE}.unacked_index",
+        "consumers_key": f"{QUEUE}.consumers",
         "socket_timeout": _SOCKET_TIMEOUT_S,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,

@@ -12,6 +12,7 @@ from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WORKER, Settings, load_settings
 from worker.runtime import Runtime
+from worker.transport import install
 
 BAD_CONFIGURATION = 78  # the exit code of the contract
 
@@ -42,6 +43,7 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 
 def build_app(settings: Settings) -> Celery:
     """A Celery app whose workers admit and drive payments."""
+    install()
     app = Celery("b24pay", include=["tasks.messages"])
     app.conf.update(celery_configuration(settings))
     app.b24pay_settings = settings

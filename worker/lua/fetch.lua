@@ -1,0 +1,37 @@
+--[[
+  Hand the next messages to a consumer: in one step they leave their queues and are written down as its own.
+
+  There is no moment at which a message is in neither place. The consumer is known before its first message, because
+  both are written here. A bounded step: it ends after `most` messages or `bytes` bytes, whatever comes first.
+
+  KEYS[1]  unacked    hash   tag -> queue, newline, message
+  KEYS[2]  index      zset   tag -> when it was fetched (ms)
+  KEYS[3]  consumers  zset   consumer -> until when it is believed to live (ms)
+  KEYS[4+] queues     lists; the next message stands at the right; earlier queues first
+  ARGV[1]  consumer   its name
+  ARGV[2]  life_ms    how long it is believed to live without a sign
+  ARGV[3]  number     of this step, unique for the consumer; the tags are consumer:number:1, consumer:number:2, ...
+  ARGV[4]  most       messages
+  ARGV[5]  bytes      after which no further message is fetched
+  Returns  {which queue (1 is KEYS[4]), message, which queue, message, ...}
+]]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local fetched, count, size = {}, 0, 0
+for at = 4, #KEYS do
+  while count < most and size < bytes do
+    local message = redis.call('LINDEX', KEYS[at], -1)
+    if not message then break end
+    count, size = count + 1, size + #message
+    local tag = ARGV[1] .. ':' .. ARGV[3] .. ':' .. count
+    -- What needs memory comes first: a full server refuses a script at its first write, and never after it.
+    redis.call('HSET', KEYS[1], tag, KEYS[at] .. '\n' .. message)
+    redis.call('ZADD', KEYS[2], now, tag)
+    redis.call('RPOP', KEYS[at])
+    fetched[#fetched + 1] = at - 3
+    fetched[#fetched + 1] = message
+  end
+end
+if count > 0 then redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) end
+return fetched
