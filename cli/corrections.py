@@ -92,7 +92,9 @@ def _outcome(before: "Payment | None", after: "Payment | None", change: Change, 
         allowed = before.state is change.allowed
         return allowed, f"would be {change.leads_to}" if allowed else f"stays {before.state}"
     if before.state is change.allowed and after.state is not change.allowed:
-        return True, f"{before.state} -> {after.state}"
+        # What was ever sent may have been paid: the ledger has it read first.
+        read_first = ", read back before it is sent" if change.leads_to == "queued" and before.sent_at else ""
+        return True, f"{before.state} -> {after.state}{read_first}"
     if before.state is change.allowed:
         return False, f"stays {after.state}: another payment of the invoice is open or paid"
     return False, f"stays {after.state}: only {change.allowed} payments can become {change.leads_to}"

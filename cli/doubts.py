@@ -18,7 +18,7 @@ from cli.questions import (
     show_questions,
     what_to_do,
 )
-from cli.readings import Outcome, Reading, read_again, text_of
+from cli.readings import Outcome, Reading, hindrance, read_again, text_of
 from cli.session import Session, open_session, run
 from cli.showing import document_of, show, told, what_next
 from config.redaction import redact
@@ -26,6 +26,7 @@ from config.redaction import redact
 if TYPE_CHECKING:
     from ledger.payment import Payment
 
+_PAGE: Final = 500  # a table of more would be built for nobody
 _END: Final[Mapping[str, str]] = {"paid": "paid on your word", "unpaid": "failed with code RESOLVED_UNPAID"}
 
 
@@ -65,9 +66,11 @@ def verify(output: Output, ids: tuple[str, ...], portal: str | None, timeout_s: 
             if asked and dry_run:
                 readings += [Reading(each, None, Outcome.PENDING) for each in asked]
             elif asked:
-                with output.busy(f"Reading {len(asked):,} at most {timeout_s:g} s"):
+                with output.busy(f"{len(asked):,} to be read back, {timeout_s:g} s at the most"):
                     readings += await read_again(session, asked, timeout_s)
         _show_readings(output, readings, dry_run=dry_run)
+        for text in dict.fromkeys(filter(None, map(hindrance, readings))):
+            output.note(text)
         for name in unknown:
             output.note(f"Not known: {redact(name)}. Finished payments are remembered for B24PAY_RETENTION_DAYS.")
         return _ended([] if dry_run else readings, len(unknown))
@@ -108,18 +111,25 @@ def resolve(output: Output, payment_id: str, verdict: str, because: str, *, dry_
 
 
 async def _list(output: Output, portal: str | None) -> int:
-    questions = Questions()
+    questions, rows = Questions(), list["Payment"]()
     async with open_session() as session:
         async for page in open_questions(session, portal):
-            lanes, now = await lanes_of(session, page), await now_of(session)
-            questions.add(page, lanes)
-            show_questions(output, page, lanes, now)
-            if output.closed:
-                return Exit.DONE
+            rows += page
+            if len(rows) >= _PAGE:
+                await _show_page(session, output, questions, rows)
+                rows.clear()
+        await _show_page(session, output, questions, rows)
     if questions.remedies and not output.json:
         output.data({}, lambda: what_to_do(questions))
     output.note(questions.total())
     return Exit.DONE
+
+
+async def _show_page(session: Session, output: Output, questions: Questions, rows: "Sequence[Payment]") -> None:
+    """Some payments as one table, however many portals they belong to."""
+    lanes = await lanes_of(session, rows)
+    questions.add(rows, lanes)
+    show_questions(output, rows, lanes, await now_of(session))
 
 
 async def _wanted(session: Session, ids: Sequence[str], portal: str | None) -> "tuple[list[Payment], list[str]]":

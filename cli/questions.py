@@ -96,7 +96,9 @@ async def open_questions(session: Session, portal: str | None) -> "AsyncIterator
 def show_questions(
     output: Output, payments: "Sequence[Payment]", lanes: "Mapping[str, LaneView]", now: datetime
 ) -> None:
-    """A page of them as a table; with --json one document a line."""
+    """Them as a table, nothing for none; with --json one document a line."""
+    if not payments:
+        return
     if output.json:
         for each in payments:
             output.data(document_of_question(each, lanes.get(each.portal)), "")
@@ -148,7 +150,7 @@ def remedy_for(payment: "Payment", lane: "LaneView | None") -> tuple[str, str]:
         return f"{lane.portal} is held", f"{told_held(lane.held)}. {mend}"
     if error is None:
         return "waiting", "Nothing: it is read by itself. An unpaid counts when the call can no longer run."
-    return error.code, f"{_mending(error, payment.portal)} Then: b24pay doubts verify"
+    return error.code or error.text, f"{_mending(error, payment.portal)} Then: b24pay doubts verify"
 
 
 def _mending(error: "Refusal", portal: str) -> str:

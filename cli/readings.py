@@ -113,23 +113,34 @@ def _is_worth_waiting(reading: Reading, now: datetime, left_s: float) -> bool:
 
 
 def text_of(reading: Reading) -> str:
-    """What became of a reading, in words, and the next step where there is one."""
-    payment, lane = reading.payment, reading.lane
+    """What became of a reading, in a few words."""
+    payment = reading.payment
     match reading.outcome:
         case Outcome.DECIDED:
             return _decided(payment)
         case Outcome.QUIET:
-            return f"not paid so far; an unpaid counts from {payment.quiet_until:%H:%M:%S} UTC on, and is read then"
+            return f"not paid so far; unpaid counts from {payment.quiet_until:%H:%M:%S} UTC on"
         case Outcome.UNREADABLE:
             return f"could not be read: {told(payment.last_read_error)}"
         case Outcome.HELD:
-            held = told_held(lane.held) if lane and lane.held else "it was removed"
-            return f"not read, its lane is held ({held}): b24pay portal resume {payment.portal}"
+            return "not read: the lane is held"
         case Outcome.NOBODY:
-            return "not read, no worker took its lane: start one as the Procfile says"
+            return "not read: no worker"
         case Outcome.PENDING:
             return "not read yet"
     assert_never(reading.outcome)
+
+
+def hindrance(reading: Reading) -> str | None:
+    """What keeps a lane from being read, and the next step; None where nothing does."""
+    portal, lane = reading.payment.portal, reading.lane
+    if reading.outcome is Outcome.NOBODY:
+        return "No worker took the lane. Next step: start one as the Procfile says; it reads what is due by itself."
+    if reading.outcome is not Outcome.HELD:
+        return None
+    if lane is None or lane.held is None:
+        return f"There is no lane {portal}. Next step: b24pay portal add {portal}"
+    return f"The lane is held: {told_held(lane.held)}. Next step: mend that, then b24pay portal resume {portal}"
 
 
 def _decided(payment: "Payment") -> str:

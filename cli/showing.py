@@ -22,7 +22,7 @@ def told(error: "Refusal | None") -> str | None:
     """A refusal in one line."""
     if error is None:
         return None
-    return f"{error.code}: {error.text}" if error.text else error.code
+    return ": ".join(filter(None, (error.code, error.text)))
 
 
 def inspected(payment: "Payment") -> dict[str, object]:
@@ -50,6 +50,8 @@ def what_next(payment: "Payment", *, held: bool) -> str:
         return f"waits until a person resumes the lane: b24pay portal resume {payment.portal}"
     if payment.last_read_error is not None and payment.state in (State.QUEUED, State.IN_DOUBT):
         return "the invoice is read back again; it could not be read so far, b24pay doubts says what to do"
+    if payment.state is State.QUEUED and payment.after is not None:
+        return "the invoice is read back first; it is sent only if it is unpaid"
     if payment.state is State.FAILED and payment.because is not None:
         return f"nothing; b24pay retry {payment.id} reads the invoice first and sends again if it is unpaid"
     texts = {
