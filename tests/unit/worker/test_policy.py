@@ -53,6 +53,15 @@ def test_an_error_of_one_command_decides_as_far_as_it_can(fate: Fate, invoices: 
     assert judge(a_payment(), an_error(fate), invoices) == verdict
 
 
+def test_the_row_of_another_invoice_proves_nothing() -> None:
+    """Whatever else a read-back shows, only the payment's own invoice counts, as paid and as unpaid."""
+    for paid in (True, False):
+        foreign = {3: an_invoice(3, paid=paid)}
+        assert judge(a_payment(2), Claims(), foreign) == InDoubt(quiet_s=0.0, if_unpaid=ACCEPTED_NOT_PAID)
+        assert judge(a_payment(2), an_error(Fate.UNKNOWN), foreign) == InDoubt(quiet_s=0.0)
+        assert isinstance(judge_reading(a_payment(2), foreign), Unreadable)
+
+
 @pytest.mark.parametrize(
     ("fate", "alone", "verdict"),
     [

@@ -1,0 +1,60 @@
+"""A lane under way: what it believes of its lease decides whether anything may leave."""
+
+import pytest
+
+from bitrix24.portal import parse_portal
+from ledger.ledger import Lease
+from ledger.payment import PortalKey
+from worker.deps import CLAIM_TO_SEND_S
+from worker.lane import Lane
+
+HTTP_TOTAL_S = 60.0
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def a_lane(clock: Clock, *, lease_s: float) -> Lane:
+    """A lane whose lease runs for so long from now."""
+    return Lane(
+        lease=Lease(PortalKey("acme"), "test", 1),
+        portal=parse_portal("acme", {"webhook": "https://acme.bitrix24.com/rest/1/some-secret/"}),
+        clock=clock,
+        crowded=lambda: False,
+        believed_until=clock.now + lease_s,
+        slice_until=clock.now + 5,
+    )
+
+
+@pytest.mark.parametrize(("lease_s", "may"), [(HTTP_TOTAL_S, True), (HTTP_TOTAL_S - 0.1, False), (0.0, False)])
+def test_nothing_is_sent_that_could_outlive_the_lease(lease_s: float, may: bool) -> None:
+    """A call that starts now must be over before another driver may have the lane."""
+    clock = Clock()
+    assert a_lane(clock, lease_s=lease_s).may_send(clock.now, HTTP_TOTAL_S) is may
+
+
+def test_a_claim_that_waited_too_long_is_not_sent() -> None:
+    """The quiet time counts from the claim, so a call must begin soon after it."""
+    clock = Clock()
+    lane, claim_began = a_lane(clock, lease_s=1000), clock.now
+    clock.now += CLAIM_TO_SEND_S
+    assert lane.may_send(claim_began, HTTP_TOTAL_S)
+    clock.now += 0.1
+    assert not lane.may_send(claim_began, HTTP_TOTAL_S)
+
+
+def test_a_lost_lane_sends_nothing_more() -> None:
+    """Somebody else drives it; whatever is asked from now on, the answer is no."""
+    clock = Clock()
+    lane = a_lane(clock, lease_s=1000)
+    assert lane.goes_on()
+    lane.lose()
+    assert not lane.goes_on()
+    assert not lane.may_send(clock.now, 0.0)
