@@ -18,7 +18,7 @@ from tests.conformance.ledger.world import LEASE_S, LOST, PAID, QUIET_S, REFUSED
 T = TypeVar("T")
 
 PORTALS = [PortalKey("acme"), PortalKey("beta")]
-HANDLES = ["h1", "h2", "h3", "h4", "w3", "w4", "twin"]
+HANDLES = ["h1", "h2", "h3", "h4", "h5", "h6", "h7", "twin"]
 SUSPICION = InDoubt(0, Refusal("CODE", "text"))
 ANSWERS: list[Verdict] = [PAID, REFUSED, Requeue(), Requeue(spent=True), LOST, replace(LOST, quiet_s=0), SUSPICION]
 READS: list[Verdict] = [PAID, REFUSED, Unpaid(), Unpaid(), Unpaid(), UNREADABLE]
@@ -54,6 +54,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.rows: list[Payment] = []  # as they once were; decisions on them may be long out of date
         self.history = History()
+        self.invoice = 1
         for portal in PORTALS:
             self.both(lambda ledger, portal=portal: ledger.add_lane(portal))  # type: ignore[misc]  # bound now
 
@@ -141,9 +142,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(portal=portals, key=st.sampled_from(["k4", "k5"]))
     def open_again_after_paid(self, portal: PortalKey, key: str) -> None:
         """A new key on an invoice that may be paid, under whichever handle is free."""
-        sight = self.both(lambda ledger: look(ledger, HANDLES))
-        paid = [row for row in sight.payments.values() if row.state is State.PAID and row.portal == portal]
-        free = [handle for handle, row in zip(HANDLES, sight.found, strict=True) if row is None]
+        paid = [row for row in self.history.before.values() if row.state is State.PAID and row.portal == portal]
+        free = self.free_handles()
         if paid and free:
             ask = an_ask(free[0], portal=portal, invoice_id=paid[0].invoice_id, idempotency_key=key)
             self.both(lambda ledger: ledger.open([ask]))
@@ -158,8 +158,10 @@ class LedgerMachine(RuleBasedStateMachine):
         if twice:
             assert self.both(lambda ledger: ledger.retry(handle)) == first
 
-    @rule(handle=handles, paid=st.booleans(), twice=st.booleans())
-    def decide(self, handle: str, paid: bool, twice: bool) -> None:
+    @rule(data=st.data(), paid=st.booleans(), twice=st.booleans())
+    def decide(self, data: st.DataObject, paid: bool, twice: bool) -> None:
+        doubts = [row.id for row in self.history.before.values() if row.state is State.IN_DOUBT]
+        handle = data.draw(st.sampled_from(sorted(doubts) or HANDLES))
         try:
             first = self.both(lambda ledger: ledger.decide(handle, paid=paid, because="a person looked"))
         except StillQuiet:
@@ -259,12 +261,32 @@ class LedgerMachine(RuleBasedStateMachine):
     def renew(self, last: int) -> None:
         self.both(lambda ledger: ledger.renew(self.leases[-last:]))
 
+    def ask_for(self, portal: PortalKey, system: int = 31) -> None:
+        """Two new payments of a lane that goes on and that nobody drives any more."""
+        self.both(lambda ledger: ledger.add_lane(portal))
+        self.both(lambda ledger: ledger.resume(portal))
+        self.let_pass(LEASE_S)
+        free = self.free_handles()
+        if len(free) < 2:
+            self.let_pass(RETENTION_S)
+            self.check()
+            free = self.free_handles()
+        self.invoice += 1
+        asks = [
+            an_ask(handle, portal=portal, invoice_id=self.invoice * 32 + n, pay_system_id=system)
+            for n, handle in enumerate(free[:2])
+        ]
+        self.both(lambda ledger: ledger.open(asks))
+        self.check()
+
+    def free_handles(self) -> list[str]:
+        sight = self.both(lambda ledger: look(ledger, HANDLES))
+        return [handle for handle, row in zip(HANDLES, sight.found, strict=True) if row is None]
+
     @rule(data=st.data(), portal=portals, system=st.sampled_from([31, 32]), ends=st.booleans())
     def work(self, data: st.DataObject, portal: PortalKey, system: int, ends: bool) -> None:
         """What a driver does most of the time, so that few rules lead deep."""
-        asks = [an_ask(f"w{n}", portal=portal, invoice_id=n, pay_system_id=system) for n in (3, 4)]
-        self.both(lambda ledger: ledger.open(asks))
-        self.check()
+        self.ask_for(portal, system)
         for lease in self.taken("three", 2):
             self.turn(lease, data)
             if ends:
@@ -278,20 +300,42 @@ class LedgerMachine(RuleBasedStateMachine):
         made = [Decision(row, data.draw(st.sampled_from(ANSWERS))) for row in answered]
         self.settled(lease, [*made, *(Decision(row, data.draw(st.sampled_from(READS))) for row in self.read(lease))])
 
-    @rule(suspect=st.booleans(), dead=st.integers(1, 3))
-    def drivers_die(self, suspect: bool, dead: int) -> None:
+    @rule(portal=portals, suspect=st.booleans(), dead=st.integers(1, 3), restarts=st.booleans())
+    def drivers_die(self, portal: PortalKey, suspect: bool, dead: int, restarts: bool) -> None:
         """Some drivers in a row die over what they claimed, and what they leave is read as unpaid."""
+        self.ask_for(portal)
         for _ in range(dead):
             for lease in self.taken("dead", 2):
-                self.claimed(lease, 2, suspect=suspect)
+                if not self.claimed(lease, 2) or suspect:
+                    self.claimed(lease, 1, suspect=True)
                 self.check()
+            if restarts:
+                self.restart_server()
             self.let_pass(QUIET_S)
-            for lease in self.taken("heir", 2):
-                self.under(lease, lambda ledger, at: ledger.recover(at))
-                self.check()
-                self.settled(lease, [Decision(row, Unpaid()) for row in self.read(lease)])
+            self.heirs_read()
+
+    @rule(portal=portals, late_s=st.sampled_from([0.0, QUIET_S]))
+    def driver_goes_on_after_a_restart(self, portal: PortalKey, late_s: float) -> None:
+        """It claims under the lease it has; what that puts in doubt is read as unpaid in time, or too early."""
+        self.ask_for(portal)
+        leases = self.taken("four", 2)
+        self.restart_server()
+        for lease in leases:
+            self.claimed(lease, 2)
+            self.check()
+        self.let_pass(late_s)
+        self.heirs_read()
+        for lease in self.leases[-2:]:
+            self.claimed(lease, 2)
+
+    def heirs_read(self) -> None:
+        for lease in self.taken("heir", 2):
+            self.under(lease, lambda ledger, at: ledger.recover(at))
+            self.check()
+            self.settled(lease, [Decision(row, Unpaid()) for row in self.read(lease)])
+            self.check()
+            if lease.fence % 2:
                 self.under(lease, lambda ledger, at: ledger.release(at, 0))
-                self.check()
 
     # Time and damage
 
