@@ -1,7 +1,8 @@
 """What dead workers left behind, and how long it took until somebody had decided about it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,26 +16,43 @@ _LOOK_EVERY_S: Final = 0.25
 
 
 @dataclass(slots=True)
+class _Case:
+    died_at_s: float
+    claim: str
+    portal: str
+    disturbed: bool = False
+
+
+@dataclass(slots=True)
 class Casualties:
     """Follows payments that were in `sending` when their worker died, until they have a verdict.
 
     A verdict: paid, failed, or back in the queue because the portal said "not paid". A payment that is in `sending`
-    again under a newer claim has been in the queue between two looks.
+    again under a newer claim has been in the queue between two looks. What is promised about the time holds while
+    nothing else happens: a case is disturbed when Redis went away meanwhile, or the lane's next driver died as well.
     """
 
     ledger: RedisLedger
     history: History
-    decided_s: list[float] = field(default_factory=list)  # from a death to each verdict
-    hits: int = 0  # deaths that left something
+    undisturbed_s: list[float] = field(default_factory=list)  # from a death to each verdict
+    disturbed_s: list[float] = field(default_factory=list)
     left: int = 0  # payments that were left, once for each death
-    _open: dict[PaymentId, tuple[float, str]] = field(default_factory=dict)  # moment of death, claim
+    quiet_s: float = 0.0  # the shortest quiet time that the ledger gave one of them; a restart of Redis prolongs it
+    _open: dict[PaymentId, _Case] = field(default_factory=dict)
 
-    def note(self, at_s: float, left: Sequence[Payment]) -> None:
-        """A worker has died and left these."""
-        self.hits += bool(left)
+    def worker_died(self, at_s: float, left: Sequence[Payment], portals: Iterable[str]) -> None:
+        """A worker has died while it drove the lanes of these portals, and has left these payments in `sending`."""
+        driven = set(portals)
+        for case in self._open.values():
+            case.disturbed |= case.portal in driven
         self.left += len(left)
         for payment in left:
-            self._open.setdefault(payment.id, (at_s, payment.claim))
+            self._open.setdefault(payment.id, _Case(at_s, payment.claim, payment.portal))
+
+    def redis_died(self) -> None:
+        """Redis has gone away, and every quiet time begins anew."""
+        for case in self._open.values():
+            case.disturbed = True
 
     @property
     def undecided(self) -> int:
@@ -45,21 +63,20 @@ class Casualties:
         """Look after them until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            try:
+            with suppress(RedisError, OSError):
                 await self.look()
-            except (RedisError, OSError):
-                continue
 
     async def look(self) -> None:
         """Find out who has a verdict now."""
         wanted = list(self._open)
-        if not wanted:
-            return
         for number, payment in zip(wanted, await self.ledger.find(wanted), strict=True):
-            died_at_s, claim = self._open[number]
-            # A payment that a power loss took has no verdict of its own any more.
-            if payment is None:
+            case = self._open[number]
+            if payment is None:  # a power loss took it: it has no verdict of its own any more
                 del self._open[number]
-            elif payment.state not in (State.SENDING, State.IN_DOUBT) or payment.claim != claim:
+            elif payment.state not in (State.SENDING, State.IN_DOUBT) or payment.claim != case.claim:
                 del self._open[number]
-                self.decided_s.append(round(self.history.now_s - died_at_s, 3))
+                decided_s = self.disturbed_s if case.disturbed else self.undisturbed_s
+                decided_s.append(round(self.history.now_s - case.died_at_s, 3))
+            elif payment.quiet_until and payment.sent_at:
+                quiet_s = (payment.quiet_until - payment.sent_at).total_seconds()
+                self.quiet_s = min(self.quiet_s or quiet_s, quiet_s)

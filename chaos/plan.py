@@ -8,8 +8,11 @@ from typing import Final
 
 # A worker needs a second and a half of processor time to start; faster kills would meet workers that do nothing yet.
 _KILL_EVERY_S: Final = 2.2
-# Between two restarts of Redis there must be time to read back what the first one left in doubt.
-_OUTAGE_EVERY_S: Final = 5.0
+# Outages of Redis come three at a time and then leave a while in peace: what waits when Redis restarts is not sent
+# before the quiet time has passed, and without peace everything would wait until the end.
+_OUTAGES_TOGETHER: Final = 3
+_OUTAGE_EVERY_S: Final = 6.0
+_OUTAGES_WITHIN_S: Final = 3.0
 _ZOMBIE_EVERY_S: Final = 5.0
 _PAYMENTS_PER_S: Final = 25.0
 _SHORTEST_S: Final = 12.0
@@ -103,9 +106,11 @@ def make_plan(scale: Scale, *, lease_s: float) -> Plan:
     # Each kind draws from a stream of its own: one more kill moves no power loss.
     bursts = _bursts(scale, storm_s, random.Random(f"{scale.seed} bursts"))
     strikes: list[Strike] = []
+    outages = _outages(scale, storm_s)
     for kind, number in _numbers(scale).items():
         chance = random.Random(f"{scale.seed} {kind}")
-        strikes += [_strike(kind, at_s, lease_s, chance) for at_s in _moments(number, storm_s, chance)]
+        moments = outages[kind] if kind in outages else _moments(number, storm_s, chance)
+        strikes += [_strike(kind, at_s, lease_s, chance) for at_s in moments]
     return Plan(scale, storm_s, tuple(sorted(strikes, key=lambda each: each.at_s)), bursts)
 
 
@@ -130,6 +135,19 @@ def _moments(number: int, storm_s: float, chance: random.Random) -> Sequence[flo
     """Moments spread over the storm, each anywhere in a slot of its own."""
     slot_s = (storm_s - _CALM_S) / max(number, 1)
     return [round(_CALM_S + (slot + chance.random()) * slot_s, 3) for slot in range(number)]
+
+
+def _outages(scale: Scale, storm_s: float) -> dict[Kind, list[float]]:
+    """When Redis is killed and when it loses power: in groups, mixed."""
+    chance = random.Random(f"{scale.seed} outages")
+    kinds = [Kind.REDIS_KILL] * scale.redis_kills + [Kind.POWER_LOSS] * scale.power_losses
+    chance.shuffle(kinds)
+    groups = _moments(-(-len(kinds) // _OUTAGES_TOGETHER), storm_s - _OUTAGES_WITHIN_S, chance)
+    found: dict[Kind, list[float]] = {Kind.REDIS_KILL: [], Kind.POWER_LOSS: []}
+    for number, kind in enumerate(kinds):
+        at_s = groups[number // _OUTAGES_TOGETHER] + chance.random() * _OUTAGES_WITHIN_S
+        found[kind].append(round(at_s, 3))
+    return found
 
 
 def _strike(kind: Kind, at_s: float, lease_s: float, chance: random.Random) -> Strike:

@@ -43,7 +43,8 @@ class Report:
     struck: Mapping[Kind, int]
     hits: Mapping[Kind, int]
     left_sending: int
-    verdicts_s: Sequence[float]
+    undisturbed_s: Sequence[float]  # from a worker's death to the verdict about what it left
+    disturbed_s: Sequence[float]  # the same, where Redis or the next worker died meanwhile
     undecided: int
     quiet_s: float
     storm_s: float
@@ -69,7 +70,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def document_of(report: Report) -> dict[str, object]:
     """The report for scripts."""
-    verdict, portals, times = report.verdict, report.portals, report.verdicts_s
+    verdict, portals, times = report.verdict, report.portals, report.undisturbed_s
     return {
         "ok": report.ok,
         "seed": report.scale.seed,
@@ -91,12 +92,12 @@ def document_of(report: Report) -> dict[str, object]:
             "with_payments_in_sending": report.hits[Kind.WORKER_KILL] + report.hits[Kind.CHILD_KILL],
             "payments_in_sending": report.left_sending,
             "verdict_s": {
-                "p50": percentile(times, 0.5),
-                "p95": percentile(times, 0.95),
-                "max": max(times, default=None),
+                **_times(times),
                 "bound": report.verdict_bound_s,
                 "late": sum(each > report.verdict_bound_s for each in times),
                 "undecided": report.undecided,
+                # Redis or the next worker died before the verdict; every such death begins the wait anew.
+                "disturbed": _times(report.disturbed_s),
             },
         },
         "portals": {
@@ -115,6 +116,15 @@ def document_of(report: Report) -> dict[str, object]:
         "details": [
             {"finding": each.kind, "invoice": str(each.invoice), "text": each.text} for each in verdict.findings[:_KEPT]
         ],
+    }
+
+
+def _times(seconds: Sequence[float]) -> dict[str, object]:
+    return {
+        "number": len(seconds),
+        "p50": percentile(seconds, 0.5),
+        "p95": percentile(seconds, 0.95),
+        "max": max(seconds, default=None),
     }
 
 
@@ -167,16 +177,16 @@ def _findings(report: Report) -> Table:
 
 
 def _remarks(report: Report) -> list[str]:
-    verdict, times = report.verdict, report.verdicts_s
+    verdict, portals, times = report.verdict, report.portals, report.undisturbed_s
     remarks = [
-        f"{verdict.paid} paid; {verdict.failed} failed, and {verdict.worker_died} more because three workers had died.",
-        f"{len(report.portals.calls)} calls in {report.portals.requests} requests; {verdict.called_again} were repeated.",
+        f"{verdict.paid} paid; {verdict.failed} failed, and {verdict.worker_died} more because three workers died.",
+        f"{len(portals.calls)} calls in {portals.requests} requests; {verdict.called_again} were repeated.",
     ]
     if times:
         remarks.append(
-            f"Dead workers left {report.left_sending} payments in flight; decided after "
-            f"{percentile(times, 0.5):.1f} s (half), {percentile(times, 0.95):.1f} s (95 %), "
-            f"{max(times):.1f} s (all); promised {report.verdict_bound_s:.0f} s."
+            f"Dead workers left {report.left_sending} payments in flight; where nothing else died meanwhile, they were "
+            f"decided after {percentile(times, 0.5):.1f} s (half), {percentile(times, 0.95):.1f} s (95 %), "
+            f"{max(times):.1f} s (all); promised: {report.verdict_bound_s:.0f} s."
         )
     if verdict.rolled_back:
         remarks.append(f"{verdict.rolled_back} acceptances went with a power loss and were asked for again.")

@@ -1,7 +1,6 @@
 """One storm from its plan to its report."""
 
 import asyncio
-import random
 import signal
 import tempfile
 import time
@@ -43,7 +42,7 @@ async def run(scale: Scale, *, keep: Path | None, watching: Watching) -> Report:
 
 
 async def _storm(scene: Scene, plan: Plan, history: History, watching: Watching, began: float) -> Report:
-    storm = Storm(scene, random.Random(f"{plan.scale.seed} storm"))
+    storm = Storm(scene)
     telling = asyncio.create_task(_tell(storm, plan, history, watching))
     try:
         await storm.run()
@@ -51,7 +50,7 @@ async def _storm(scene: Scene, plan: Plan, history: History, watching: Watching,
         telling.cancel()
     rested_s = history.now_s
     watching("comparing ledger and portals, invoice by invoice")
-    facts, portals = await gather(scene, storm.rollbacks)
+    facts, portals = await gather(scene, storm.striker.rollbacks)
     for name in ("told", "rows", "calls", "reads", "records", "results", "rollbacks"):
         history.keep(f"fact.{name}", getattr(facts, name))
     verdict = check(facts)
@@ -62,12 +61,13 @@ async def _storm(scene: Scene, plan: Plan, history: History, watching: Watching,
         verdict=verdict,
         portals=portals,
         planned={kind: planned[kind] for kind in Kind},
-        struck=storm.struck,
-        hits=storm.hits,
+        struck=storm.striker.struck,
+        hits=storm.striker.hits,
         left_sending=storm.casualties.left,
-        verdicts_s=storm.casualties.decided_s,
+        undisturbed_s=storm.casualties.undisturbed_s,
+        disturbed_s=storm.casualties.disturbed_s,
         undecided=storm.casualties.undecided,
-        quiet_s=scene.settings.quiet_s,
+        quiet_s=storm.casualties.quiet_s or scene.settings.quiet_s,
         storm_s=storm.calm_s,
         rest_s=rested_s - storm.calm_s,
         total_s=time.monotonic() - began,
@@ -77,9 +77,9 @@ async def _storm(scene: Scene, plan: Plan, history: History, watching: Watching,
 async def _tell(storm: Storm, plan: Plan, history: History, watching: Watching) -> None:
     total = len(plan.strikes)
     while True:
-        struck = sum(storm.struck.values())
+        struck = sum(storm.striker.struck.values())
         watching(
-            f"{history.now_s:.0f} of about {plan.storm_s:.0f} s: {storm.asked} of {plan.scale.payments} asked for, "
+            f"{storm.tempo.now_s:.0f} of {plan.storm_s:.0f} s: {storm.asked} of {plan.scale.payments} asked for, "
             f"{storm.ended} ended, {storm.open} open; {struck} of {total} faults"
         )
         await asyncio.sleep(_WATCH_EVERY_S)
@@ -89,6 +89,8 @@ async def _tell(storm: Storm, plan: Plan, history: History, watching: Watching) 
 def _place(keep: Path | None) -> Iterator[Place]:
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
+        for log in keep.glob("*.log"):  # an earlier storm's; these grow
+            log.unlink()
         yield Place(keep.absolute(), kept=True)
         return
     with tempfile.TemporaryDirectory(prefix="b24pay-chaos-", ignore_cleanup_errors=True) as name:

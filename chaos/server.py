@@ -87,12 +87,14 @@ class StormServer:
             return died_at, 0
         known = [size for size in self._sizes if size.path == newest.path]
         before = [size for size in known if size.at <= died_at - back_s]
-        length = max(0, (before[-1].bytes if before else known[0].bytes if known else newest.bytes) - into)
+        # What was there when we first looked at this part stays.
+        least = known[0].bytes if known else newest.bytes
+        length = max(least, (before[-1].bytes if before else least) - into)
         os.truncate(newest.path, length)
         # What was written when the file was no longer than this is safe. One look more, because a look may
         # meet the server between two parts of one writing.
         safe = [size for size in known if size.bytes <= length]
-        from_at = safe[-2].at if len(safe) > 1 else 0.0
+        from_at = safe[max(len(safe) - 2, 0)].at if safe else died_at
         self._sizes.clear()
         return from_at, newest.bytes - length
 
