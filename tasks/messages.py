@@ -5,7 +5,8 @@ bodies here serve what does not go that way: messages with an ETA, eager mode, a
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
@@ -16,7 +17,7 @@ from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, Unkno
 from ledger.payment import NewPayment
 from tasks.errors import InvalidPayment, LedgerUnavailable
 from tasks.payment import parse_payment
-from tasks.producer import open_payments
+from tasks.producer import find_payment, open_payments
 from tasks.result import refusal_of
 
 AFTER_OUTAGE_S = 2.0
@@ -42,6 +43,7 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
     Returns `{"accepted": n, "joined": n, "rejected": [{"index": i, "error": text}]}`; raises InvalidPayment when the
     message as a whole is wrong, and then nothing of it was accepted.
     """
+    _leave_payments_alone(self.request.id)
     if unknown:
         raise InvalidPayment(f"unknown field {sorted(unknown)!a}: known are portal and payments")
     if not isinstance(payments, list) or len(payments) > LARGEST_BULK:
@@ -60,13 +62,27 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
     }
 
 
+def _leave_payments_alone(message_id: str) -> None:
+    """Stop when the message has the id of a payment: what it stored would be read as that payment's result."""
+    with _waiting_for_the_ledger():
+        known = find_payment(message_id)
+    if known is not None:
+        raise Ignore
+
+
 def _opened(requests: list[NewPayment]) -> list[Opened]:
     """Write requests down; while the ledger is away the message goes back to the queue, where it is safe.
 
     The wait keeps a message from going round and round; the ids make it harmless that some were written before.
     """
-    try:
+    with _waiting_for_the_ledger():
         return open_payments(requests)
+
+
+@contextmanager
+def _waiting_for_the_ledger() -> Iterator[None]:
+    try:
+        yield
     except LedgerUnavailable as error:
         Event().wait(AFTER_OUTAGE_S)
         raise Reject(str(error), requeue=True) from None

@@ -43,7 +43,7 @@ class Payment:
         deadline = None if timeout is None else time.monotonic() + timeout
         look_s = FIRST_LOOK_S
         while True:
-            row = _find(self.id)
+            row = find_payment(self.id)
             if row is None:
                 raise LookupError(f"payment {self.id} is not in the ledger (any more)")
             if row.state is State.PAID:
@@ -131,7 +131,8 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-def _find(handle: str) -> Row | None:
+def find_payment(handle: str) -> Row | None:
+    """What the ledger knows under a handle; raises LedgerUnavailable."""
     with _as_unavailable():
         [row] = _ledger(os.getpid()).find([handle])
     return row

@@ -2,23 +2,26 @@
 
 Celery lets a task bring its own `Strategy`: what the consumer does with a message. Ours hands the request to the
 event loop and acknowledges when the ledger has it, which costs about a third of running a task in a pool thread
-(celery.md §8). Messages with an ETA, an expiry or a revoked id take Celery's ordinary way through the task's body.
+(celery.md §8). What a message looks like was checked before (`worker/consumer.py`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import structlog
+from celery.exceptions import TaskRevokedError
 from celery.worker.strategy import default as ordinary_strategy
 
 from config.failpoints import failpoint
 from ledger.ledger import AlreadyPaid, Conflict, Joined, Ledger, Undelivered, UnknownPortal
 from ledger.payment import OPEN, Handle, NewPayment
 from tasks.errors import InvalidPayment
-from tasks.payment import is_handle, parse_payment
+from tasks.payment import parse_payment
 from tasks.result import refusal_of
+from worker.inspection import moment
 from worker.results import Results
 
 log = structlog.get_logger(__name__)
@@ -32,7 +35,7 @@ class Request:
     """A message's request and how to say that it is taken care of."""
 
     handle: Handle
-    wanted: NewPayment | InvalidPayment
+    wanted: NewPayment | InvalidPayment | TaskRevokedError
     ack: Callable[[], None]
 
 
@@ -41,7 +44,7 @@ class Refused:
     """A request that was not accepted, and why."""
 
     request: Request
-    error: InvalidPayment
+    error: InvalidPayment | TaskRevokedError
 
 
 class Admission:
@@ -80,9 +83,9 @@ class Admission:
         failpoint("admission.opened", wanted)
         ended: list[Undelivered] = []
         for request in group:
-            outcome = request.wanted if isinstance(request.wanted, InvalidPayment) else next(opened)
+            outcome = next(opened) if isinstance(request.wanted, NewPayment) else request.wanted
             match outcome:
-                case InvalidPayment():
+                case InvalidPayment() | TaskRevokedError():
                     self._refused.put_nowait(Refused(request, outcome))
                 case Conflict() | UnknownPortal():
                     self._refused.put_nowait(Refused(request, refusal_of(outcome)))
@@ -121,38 +124,64 @@ def _acknowledge(request: Request) -> None:
 
 def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
     """Celery's hook: what this consumer does with a `tasks.pay_invoice` message."""
+    admission: Admission = consumer.controller.payments.admission
+    revoked = consumer.controller.state.revoked
+
+    def on_message(message: Any, body: Any, ack: Any, *_: Any, **_options: Any) -> None:
+        eta = moment(message.headers.get("eta"))
+        if eta is not None and eta > datetime.now(UTC):
+            consumer.later(eta, lambda: admit(message, ack))
+        else:
+            admit(message, ack)
+
+    def admit(message: Any, ack: Any) -> None:
+        handle = message.headers["id"]
+        wanted = _withdrawn(message.headers, revoked) or _wanted(handle, message)
+        admission.admit(Request(handle, wanted, lambda: ack(log, consumer.connection_errors)))
+
+    return on_message
+
+
+def bulk_strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
+    """The same for `tasks.pay_invoices`: Celery's way, except that it must not store REVOKED under a payment's id."""
     ordinary = ordinary_strategy(task, app, consumer)
     admission: Admission = consumer.controller.payments.admission
     revoked = consumer.controller.state.revoked
 
-    def on_message(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **options: Any) -> Any:
-        headers = message.headers
-        handle = headers.get("id")
-        if not is_handle(handle):
-            # No result can be stored under such a name, and Celery itself would die of some of them.
-            log.error("request.dropped", reason="the message has no usable task id")
-            ack(log, consumer.connection_errors)
-            return None
-        if body is not None or headers.get("eta") or headers.get("expires") or handle in revoked:
-            return ordinary(message, body, ack, reject, callbacks, **options)
-        request = Request(handle, _wanted(handle, message), lambda: ack(log, consumer.connection_errors))
-        admission.admit(request)
+    def on_message(message: Any, body: Any, ack: Any, *rest: Any, **options: Any) -> Any:
+        withdrawn = _withdrawn(message.headers, revoked)
+        if withdrawn is None:
+            return ordinary(message, body, ack, *rest, **options)
+        admission.admit(Request(message.headers["id"], withdrawn, lambda: ack(log, consumer.connection_errors)))
         return None
 
     return on_message
 
 
+def _withdrawn(headers: Mapping[str, Any], revoked: Container[str]) -> TaskRevokedError | None:
+    """Whether nobody wants it any more; in Celery's words, because a producer reads them."""
+    if headers["id"] in revoked:
+        return TaskRevokedError("revoked")
+    expires = moment(headers.get("expires"))
+    return TaskRevokedError("expired") if expires is not None and expires < datetime.now(UTC) else None
+
+
 def _wanted(handle: str, message: Any) -> NewPayment | InvalidPayment:
-    """The payment a message asks for. Raises kombu's DecodeError for a body that is not JSON: Celery answers that."""
-    payload = message.payload
+    args, kwargs, embed = message.payload
+    if args:
+        return InvalidPayment("tasks.pay_invoice takes keyword arguments only: portal, invoice_id, pay_system_id, …")
+    after = [spoken for name, spoken in _AFTERWARDS.items() if (embed or {}).get(name)]
+    if after:
+        # They belong to a task's end. This task ends when the payment is written down, long before it is paid.
+        return InvalidPayment(
+            f"tasks.pay_invoice starts nothing afterwards, and the message asks for {', '.join(after)}; "
+            f"wait for the payment's result, AsyncResult(id).get(), and start the next step yourself"
+        )
     try:
-        args, kwargs, _embedded = payload
-        if args or not isinstance(kwargs, dict):
-            return InvalidPayment(
-                "tasks.pay_invoice takes keyword arguments only: portal, invoice_id, pay_system_id, …"
-            )
         return parse_payment(handle, kwargs)
     except InvalidPayment as error:
         return error
-    except (TypeError, ValueError):
-        return InvalidPayment("the message body is not [args, kwargs, embed], as Celery's protocol 2 has it")
+
+
+# What Celery's protocol can attach to a task, by its names in the message and in a producer's code.
+_AFTERWARDS: Final = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 from celery import states
+from celery.exceptions import TaskRevokedError
 
 from config.failpoints import failpoint
 from ledger.ledger import Ledger, Settled, Undelivered
@@ -99,7 +100,8 @@ class Results:
 
     async def refuse(self, handle: Handle, error: Exception) -> None:
         """Store why a request was not accepted; raises what the backend raises, because nothing else remembers it."""
-        await self._mailbox.put([(handle, states.FAILURE, error)], only_new=False)
+        state = states.REVOKED if isinstance(error, TaskRevokedError) else states.FAILURE
+        await self._mailbox.put([(handle, state, error)], only_new=False)
 
     async def _quietly(self, work: Awaitable[None]) -> bool:
         try:

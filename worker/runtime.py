@@ -22,6 +22,8 @@ from limiter.redis import RedisLimiter
 from worker.admission import Admission
 from worker.deps import Deps, quiet_after_claim_s
 from worker.dispatcher import Dispatcher
+from worker.parked import ParkedMessages
+from worker.parking import ParkingPlace
 from worker.results import CeleryMailbox, Mailbox, RedisMailbox, Results
 from worker.sweeper import Sweeper
 
@@ -51,6 +53,7 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: BaseException | None = None
         self.admission: Admission
+        self.parking: ParkingPlace
 
     def start(self) -> None:
         """Return when the loop works; raises what kept it from starting."""
@@ -77,12 +80,14 @@ class Runtime:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with open_parts(self._settings, self._backend) as deps:
+        async with open_parts(self._settings, self._backend) as deps, _open_parked(self._settings) as parked:
+            self.parking = parking = ParkingPlace(parked, deps.ledger, deps.results, self._loop)
             self.admission = admission = Admission(deps.ledger, deps.results, self._loop)
             dispatcher = Dispatcher(_owner(), deps)
             beside = [
                 asyncio.create_task(admission.run()),
                 asyncio.create_task(admission.run_refusals()),
+                asyncio.create_task(parking.run()),
                 asyncio.create_task(Sweeper(deps.ledger, deps.results).run()),
             ]
             driving = asyncio.create_task(dispatcher.run())
@@ -144,6 +149,13 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
             lease_s=settings.lease_s,
             quiet_s=quiet_s,
         )
+
+
+@asynccontextmanager
+async def _open_parked(settings: Settings) -> AsyncIterator[ParkedMessages]:
+    """A connection of its own, so that a flood of unreadable messages holds up no payment."""
+    async with async_redis_client(settings.redis_url, max_connections=1, decode_responses=False) as client:
+        yield ParkedMessages(client)
 
 
 @asynccontextmanager

@@ -2,8 +2,8 @@
 
 Kombu pops a message with BRPOP and writes it to `unacked` one round trip later; a worker that dies in between takes it
 along. Here one step on the server does both (`lua/fetch.lua`). Waiting for a message is BLMOVE of the queue's last
-element onto its own place: it blocks as BRPOP does and moves nothing. So a consumer asks with the step, waits when
-there was nothing, and asks again. Nothing of this is on the producers' side.
+element onto its own place: it blocks as BRPOP does and moves nothing, so a consumer waits and then takes the step.
+Producers see nothing of this.
 
 Every fetched message carries its consumer's name, and consumers give a sign of life every few seconds; whoever sees
 that one is dead puts its messages back (`lua/recover.lua`). That is about speed alone: no message depends on it.
@@ -41,6 +41,7 @@ LIFE_MS: Final = 15_000
 MOST_MESSAGES: Final = 100
 MOST_BYTES: Final = 1_000_000
 RECOVERED_AT_ONCE: Final = 500
+NO_WAIT_S: Final = 0.001  # the shortest that the server knows; 0 would be for ever
 # A server that refuses (full, read-only, out of disk) is asked again after this.
 AFTER_REFUSAL_S: Final = 1.0
 
@@ -76,14 +77,14 @@ class QoS(_theirs.QoS):  # type: ignore[misc]  # kombu has no types
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember a message; the server was told when it was fetched."""
-        if self.channel.atomic_fetch:
+        if self.channel.atomic_fetch is True:
             _virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge; in an event loop all of one turn go to the server together."""
-        if not self.channel.atomic_fetch:
+        if self.channel.atomic_fetch is not True:
             super().ack(delivery_tag)
             return
         _virtual.QoS.ack(self, delivery_tag)
@@ -108,7 +109,7 @@ class QoS(_theirs.QoS):  # type: ignore[misc]  # kombu has no types
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
         """Drop a message, or put it back behind the others."""
-        if not self.channel.atomic_fetch:
+        if self.channel.atomic_fetch is not True:
             super().reject(delivery_tag, requeue=requeue)
         elif requeue and not self.channel.closed:
             self.channel.put_back("LPUSH", delivery_tag)
@@ -118,21 +119,21 @@ class QoS(_theirs.QoS):  # type: ignore[misc]  # kombu has no types
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
         """Put one message back where kombu would."""
-        if self.channel.atomic_fetch:
+        if self.channel.atomic_fetch is True:
             self.channel.put_back("LPUSH" if leftmost else "RPUSH", tag)
         else:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
 
     def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
         """Give a sign of life, and put back what dead consumers had fetched."""
-        if self.channel.atomic_fetch:
+        if self.channel.atomic_fetch is True:
             self.channel.recover(LIFE_MS)
         else:
             super().restore_visible(start=start, num=num, interval=interval)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Put back everything this channel holds, at once and in order."""
-        if not self.channel.atomic_fetch:
+        if self.channel.atomic_fetch is not True:
             super().restore_unacked(client=client)
             return
         self.flush_acks()
@@ -141,7 +142,7 @@ class QoS(_theirs.QoS):  # type: ignore[misc]  # kombu has no types
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """At the end: a server that cannot be told now learns from the missing signs of life."""
-        if self.channel.atomic_fetch and self.restore_at_shutdown and self.channel.do_restore:
+        if self.channel.atomic_fetch is True and self.restore_at_shutdown and self.channel.do_restore:
             with suppress(*self.channel.connection_errors, self.channel.ResponseError, AttributeError):
                 self.restore_unacked()
             self._delivered.clear()
@@ -159,11 +160,10 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
     def __init__(self, *args: Any, **options: Any) -> None:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
         self._steps = 0
-        self._asked = ""  # the command whose reply is awaited
         self._asked_queues: list[str] = []
+        self._is_empty = False  # the latest step found nothing
+        self._latest_key = ""  # where the latest message came from
         self._in_poll: Any = None
-        self._is_empty = False  # the latest step found nothing: wait before the next one
-        self._server_knows_script = True
         self._arrived: deque[tuple[str, str, bytes]] = deque()  # queue, tag, message: fetched, not yet delivered
         self._auto_acked: set[str] = set()  # queues whose consumer acknowledges nothing
         super().__init__(*args, **options)
@@ -195,110 +195,88 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
         """One message, by the same step."""
-        if no_ack or not self.atomic_fetch:
+        if not self.atomic_fetch:
             return super().basic_get(queue, no_ack=no_ack, **options)
-        reply = self._run(FETCH, [*self._keys(), *self._queue_keys([queue])], self._fetch_arguments(1))
-        if not reply:
-            return None
-        tag, raw = self._tag(1), reply[1]
-        message = self.Message(read_envelope(raw, tag, queue), channel=self)
-        self.qos.append(message, tag)
-        return message
+        for name, tag, raw in self._fetch([queue], 1):
+            message = self.Message(read_envelope(raw, tag, name), channel=self)
+            self.qos.append(message, tag)
+            if no_ack:
+                self.qos.ack(tag)
+            return message
+        return None
 
     def close(self) -> None:
         """Leave: what was fetched goes back, and nobody waits for a wait to end."""
         if self.atomic_fetch and not self.closed:
             self._closing = True
-            with suppress(Empty, *self.connection_errors, self.ResponseError):
-                self._stop_asking()
+            if connection := self._in_poll:
+                self._in_poll = None
+                with suppress(*self.connection_errors):
+                    connection.disconnect()  # waiting moves nothing, so nothing is lost with it
             if self._qos:
                 self._qos.restore_unacked_once()
         super().close()
-
-    def _stop_asking(self) -> None:
-        connection, asked = self._in_poll, self._asked
-        if not connection:
-            return
-        if asked == "BLMOVE":
-            self._in_poll = None
-            connection.disconnect()  # it moves nothing, so nothing is lost with it
-        else:
-            self._brpop_read()  # so that the step is over before everything is put back
 
     def _brpop_start(self, timeout: int | None = None) -> None:
         if not self.atomic_fetch:
             super()._brpop_start(timeout)
             return
         self._deliver_arrived()
-        self._asked_queues = self._queue_cycle.consume(len(self.active_queues))
-        if not self._asked_queues or not self.qos.can_consume():
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues or not self.qos.can_consume():
             return
+        self._asked_queues = queues
+        keys = self._queue_keys(queues)
+        # One list can be waited for. Messages in others (of a priority, say) are found when anything wakes us, once a
+        # second at the latest; then their list is the one. While there are messages, the wait is none.
+        key = self._latest_key if self._latest_key in keys else keys[0]
+        wait_s = (timeout or self.brpop_timeout) if self._is_empty else NO_WAIT_S
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
-        if self._is_empty:
-            key = self._queue_keys(self._asked_queues)[0]
-            self._ask("BLMOVE", key, key, "RIGHT", "RIGHT", timeout or self.brpop_timeout)
-        else:
-            self._ask_for_messages()
-
-    def _ask_for_messages(self) -> None:
-        keys = [*self._keys(), *self._queue_keys(self._asked_queues)]
-        step = ("EVALSHA", FETCH.sha) if self._server_knows_script else ("EVAL", FETCH.text)
-        self._ask(*step, len(keys), *keys, *self._fetch_arguments(self._room()))
-
-    def _ask(self, *command: object) -> None:
-        self._asked = str(command[0])
-        self.client.connection.send_command(*command)
+        self._in_poll.send_command("BLMOVE", key, key, "RIGHT", "RIGHT", wait_s)
 
     def _brpop_read(self, **options: Any) -> bool:
         if not self.atomic_fetch:
             return bool(super()._brpop_read(**options))
         try:
-            reply = self._reply(**options)
-            if self._asked == "BLMOVE" and not self._closing:
-                # Woken or not: messages with a priority stand in other lists, which wake nobody.
-                self._ask_for_messages()
-                reply = self._reply(**options)
-        finally:
-            self._in_poll = None
-            self._flush_brpop_reauth()
-        self._is_empty = not reply
-        if not reply or self._closing:  # what a closing channel has fetched goes back with all the rest
-            return self._nothing()
-        self._take_in(reply)
-        self._deliver_arrived()
-        return True
+            self._end_wait(**options)
+            fetched = self._fetch(self._asked_queues, self._room())
+        except self.ResponseError:
+            # Full, read-only, out of disk. Celery begins its consumer anew, and without a pause in a circle.
+            sleep(AFTER_REFUSAL_S)
+            raise
+        self._is_empty = not fetched
+        self._arrived.extend(fetched)
+        if fetched:
+            self._deliver_arrived()
+        elif not self.in_event_loop:
+            raise Empty  # kombu's callers without an event loop wait on
+        return bool(fetched)
 
-    def _nothing(self) -> bool:
-        """Kombu's callers without an event loop wait on after Empty."""
-        if self.in_event_loop:
-            return False
-        raise Empty
-
-    def _reply(self, **options: Any) -> Any:
+    def _end_wait(self, **options: Any) -> None:
         try:
-            reply = self.client.parse_response(self.client.connection, self._asked, **options)
-        except NoScriptError:
-            self._server_knows_script = False
-            self._ask_for_messages()
-            return self._reply(**options)
+            self.client.parse_response(self.client.connection, "BLMOVE", **options)
         except self.connection_errors:
             # So that the next turn connects anew.
             self.client.connection.disconnect()
             raise
-        except self.ResponseError:
-            # Celery begins its consumer anew; without a pause it would do so in a circle.
-            sleep(AFTER_REFUSAL_S)
-            raise
-        self._server_knows_script = True
-        return reply
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
 
-    def _take_in(self, reply: Sequence[Any]) -> None:
-        queues = [queue for _ in self.priority_steps for queue in self._asked_queues]
+    def _fetch(self, queues: Sequence[str], most: int) -> list[tuple[str, str, bytes]]:
+        """Up to so many messages: queue, tag and bytes of each."""
+        keys = self._queue_keys(queues)
+        names = [queue for _ in self.priority_steps for queue in queues]
+        self._steps += 1
+        arguments = [self._name, LIFE_MS, self._steps, most, MOST_BYTES]
+        reply = self._run(FETCH, [*self._keys(), *keys], arguments)
+        fetched = []
         for number, (at, raw) in enumerate(zip(reply[::2], reply[1::2], strict=True), start=1):
-            queue = queues[int(at) - 1]
-            self._queue_cycle.rotate(queue)
-            self._arrived.append((queue, self._tag(number), raw))
+            self._latest_key = keys[int(at) - 1]
+            self._queue_cycle.rotate(names[int(at) - 1])
+            fetched.append((names[int(at) - 1], f"{self._name}:{self._steps}:{number}", raw))
+        return fetched
 
     def _deliver_arrived(self) -> None:
         """Hand on what was fetched; after an error the rest waits for the next turn."""
@@ -321,13 +299,6 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
             self.global_keyprefix + self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues
         ]
 
-    def _fetch_arguments(self, most: int) -> list[object]:
-        self._steps += 1
-        return [self._name, LIFE_MS, self._steps, most, MOST_BYTES]
-
-    def _tag(self, number: int) -> str:
-        return f"{self._name}:{self._steps}:{number}"
-
     def _room(self) -> int:
         """How many messages one step may fetch."""
         if not self.in_event_loop:
@@ -344,7 +315,7 @@ class Channel(_Fetching, _theirs.Channel):  # type: ignore[misc]  # kombu has no
     from_transport_options = (*_theirs.Channel.from_transport_options, *_OPTIONS)
 
 
-class SentinelChannel(_Fetching, _theirs.SentinelChannel):  # type: ignore[misc]  # kombu has no types
+class SentinelChannel(Channel, _theirs.SentinelChannel):  # type: ignore[misc]  # kombu has no types
     """A channel to the server that the sentinels name."""
 
     from_transport_options = (*_theirs.SentinelChannel.from_transport_options, *_OPTIONS)
@@ -358,13 +329,13 @@ class Poller(_theirs.MultiChannelPoller):  # type: ignore[misc]  # kombu has no 
     def on_poll_start(self) -> None:
         """Before each wait of the event loop."""
         for channel in self._channels:
-            if channel.atomic_fetch:
+            if channel.atomic_fetch is True:
                 channel.qos.flush_acks()
         super().on_poll_start()
 
     def maybe_restore_messages(self) -> None:
         """By timer, also while a channel's prefetch is full."""
-        ours = [channel for channel in self._channels if channel.atomic_fetch]
+        ours = [channel for channel in self._channels if channel.atomic_fetch is True]
         for channel in ours:
             # The connection that waits for messages decides about a lost server.
             with suppress(*channel.connection_errors, channel.ResponseError):

@@ -15,22 +15,37 @@
   ARGV[5]  bytes      after which no further message is fetched
   Returns  {which queue (1 is KEYS[4]), message, which queue, message, ...}
 ]]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 local fetched, count, size = {}, 0, 0
+local function tag() return ARGV[1] .. ':' .. ARGV[3] .. ':' .. count + 1 end
+local function add(at, message)
+  count, size = count + 1, size + #message
+  fetched[#fetched + 1] = at - 3
+  fetched[#fetched + 1] = message
+end
+
+-- The same step again, because its reply was lost: the same answer.
+local entry = redis.call('HGET', KEYS[1], tag())
+while entry do
+  local ends = string.find(entry, '\n', 1, true)
+  local at = 4
+  while KEYS[at] ~= string.sub(entry, 1, ends - 1) do at = at + 1 end
+  add(at, string.sub(entry, ends + 1))
+  entry = redis.call('HGET', KEYS[1], tag())
+end
+if count > 0 then return fetched end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for at = 4, #KEYS do
   while count < most and size < bytes do
     local message = redis.call('LINDEX', KEYS[at], -1)
     if not message then break end
-    count, size = count + 1, size + #message
-    local tag = ARGV[1] .. ':' .. ARGV[3] .. ':' .. count
     -- What needs memory comes first: a full server refuses a script at its first write, and never after it.
-    redis.call('HSET', KEYS[1], tag, KEYS[at] .. '\n' .. message)
-    redis.call('ZADD', KEYS[2], now, tag)
+    redis.call('HSET', KEYS[1], tag(), KEYS[at] .. '\n' .. message)
+    redis.call('ZADD', KEYS[2], now, tag())
     redis.call('RPOP', KEYS[at])
-    fetched[#fetched + 1] = at - 3
-    fetched[#fetched + 1] = message
+    add(at, message)
   end
 end
 if count > 0 then redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) end

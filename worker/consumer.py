@@ -1,0 +1,92 @@
+"""Celery's consumer, made safe against messages: whatever one contains, it is handled, refused or parked."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import celery.worker.consumer
+import structlog
+
+from worker.inspection import defect_of
+from worker.parking import Parking, misfit_of
+
+log = structlog.get_logger(__name__)
+
+_celery: Any = celery.worker.consumer  # Celery has no types; for the checker our class stands on Any
+_PRIORITY: Final = 6  # of a timer's entry, as Celery has it for an ETA
+
+
+class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
+    """Looks at each message before Celery does; Celery's own complaints lead to the parking place as well."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._later: set[Any] = set()  # entries of the timer
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """What is done with each message."""
+        ordinary = super().create_task_handler(*args, **options)
+        tasks = frozenset(name for name in self.app.tasks if not name.startswith("celery."))
+
+        def on_message(message: Any) -> None:
+            try:
+                reason = defect_of(message, tasks)
+                if reason is None:
+                    ordinary(message)
+                    return
+            except self.connection_errors:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a message makes Celery stumble over
+                reason = f"Celery could not take it ({type(error).__name__})"
+            self.park(message, reason)
+
+        return on_message
+
+    def park(self, message: Any, reason: str) -> None:
+        """Have a message written down; it is acknowledged when that is done."""
+        if message.acknowledged:
+            return
+        place = self.controller.payments.parking
+
+        def acknowledge() -> None:
+            self.call_soon_ack(message.ack_log_error, log, self.connection_errors)
+
+        place.park(Parking(misfit_of(message, reason), acknowledge))
+
+    def later(self, at: datetime, work: Callable[[], None]) -> None:
+        """Do something at an instant, unless the connection is lost before: then the message comes again."""
+        qos = self.qos
+        entries = self._later
+
+        def due() -> None:
+            entries.discard(entry)
+            qos.decrement_eventually()
+            work()
+
+        # A message that waits must not keep others from being read.
+        qos.increment_eventually()
+        entry = self.timer.call_at(at.timestamp(), due, priority=_PRIORITY)
+        entries.add(entry)
+
+    def on_close(self) -> None:
+        """The connection is lost."""
+        for entry in self._later:
+            self.timer.cancel(entry)
+        self._later.clear()
+        super().on_close()
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """The envelope or the body cannot be read."""
+        self.park(message, str(exc) if message.errors else f"its body cannot be read ({type(exc).__name__})")
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """It is not a task's message at all."""
+        self.park(message, "it is not a task's message")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Celery knows no task of this name."""
+        self.park(message, "its task is unknown")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Celery refuses the message."""
+        self.park(message, f"Celery refuses it ({type(exc).__name__})")
