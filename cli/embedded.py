@@ -46,7 +46,15 @@ class NoEmbeddedServerError(Exception):
 class EmbeddedServer:
     """One server process and its data directory; crash tests kill it and start it again on the same data."""
 
-    def __init__(self, directory: Path | None = None, *, program: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        program: Path | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        # Further options of the server, which win over ours; a change counts from the next start.
+        self.options = dict(options or {})
         self._program = program or find_program()
         self._temporary = None if directory else _private_directory()
         self.directory = (directory or self._temporary or Path()).absolute()
@@ -133,6 +141,7 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
             # Absolute, because the server changes its directory before it opens the file.
             "logfile": str(self.directory / _LOG),
+            **self.options,
         }
         return [str(self._program), *(word for name, value in options.items() for word in (f"--{name}", value))]
 

@@ -12,6 +12,7 @@ from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WORKER, Settings, load_settings
 from worker.reconnection import PromptConnection
+from worker.reconnection import PromptConnection
 from worker.runtime import Runtime
 from worker.transport import install
 
@@ -51,6 +52,7 @@ def build_app(settings: Settings) -> Celery:
     app.steps["worker"].add(PaymentsStep)
     leave_logging_alone(settings)
     app.finalize()
+    app.amqp.Connection = PromptConnection
     app.amqp.Connection = PromptConnection
     app.loader.import_default_modules()
     app.tasks["tasks.pay_invoice"].Strategy = "worker.admission:strategy"
