@@ -4,10 +4,12 @@ Measured on Celery and kombu 5.7: over Redis, Celery loses and repeats messages 
 message is only a hint to the ledger, and these settings aim at short outages, a bounded memory and clean stops.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from config.addresses import Transport
 from config.connections import CONNECT_TIMEOUT_S, HEALTH_CHECK_S, celery_transport_options, celery_url
+from config.errors import ConfigurationError, Problem
 from config.settings import VISIBILITY_TIMEOUT_S, Settings
 
 QUEUE: Final = "payments"
@@ -46,6 +48,35 @@ def leave_logging_alone(settings: Settings) -> None:
 
     # weak=False: nobody else holds the function, and a lost receiver would bring Celery's handlers back.
     setup_logging.connect(configure, weak=False, dispatch_uid="config.celery.leave_logging_alone")
+
+
+def require_usable_urls(app: Any) -> None:
+    """Raise ConfigurationError for a broker or result backend of which Celery can make nothing; nothing connects."""
+    problems = []
+    urls: tuple[tuple[str, Callable[[], object], str], ...] = (
+        ("BROKER_URL", lambda: app.connection_for_read().transport, "redis, rediss, redis+socket, sentinel, amqp"),
+        ("RESULT_BACKEND_URL", lambda: app.backend, "redis, rediss, redis+socket, sentinel, file, rpc"),
+    )
+    for variable, build, kinds in urls:
+        try:
+            build()
+        except Exception as error:  # noqa: BLE001 - each driver has its own; all of them mean that it cannot be used
+            cause = _why_unusable(error)
+            hint = f"Use one of {kinds} (or another that Celery knows), or leave it out to use REDIS_URL"
+            problems.append(Problem(variable, cause, hint))
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _why_unusable(error: Exception) -> str:
+    """The kind of trouble; the error's own text may repeat the URL with its password."""
+    match error:
+        case ImportError():
+            return f"has an unknown scheme, or one that needs the library {error.name!r}, which is not installed"
+        case KeyError():
+            return "has a scheme that Celery does not know"
+        case _:
+            return f"cannot be used by Celery ({type(error).__name__}): unknown scheme, or a place that is not there"
 
 
 def _messages() -> dict[str, object]:

@@ -7,11 +7,10 @@ import celery.apps.worker
 import structlog
 from celery import Celery, bootsteps
 
-from config.celery import celery_configuration, leave_logging_alone
+from config.celery import celery_configuration, leave_logging_alone, require_usable_urls
 from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WORKER, Settings, load_settings
-from worker.reconnection import PromptConnection
 from worker.reconnection import PromptConnection
 from worker.runtime import Runtime
 from worker.transport import install
@@ -53,7 +52,6 @@ def build_app(settings: Settings) -> Celery:
     leave_logging_alone(settings)
     app.finalize()
     app.amqp.Connection = PromptConnection
-    app.amqp.Connection = PromptConnection
     app.loader.import_default_modules()
     app.tasks["tasks.pay_invoice"].Strategy = "worker.admission:strategy"
     app.tasks["tasks.pay_invoices"].Strategy = "worker.admission:bulk_strategy"
@@ -71,11 +69,13 @@ celery.apps.worker.safe_say = _say_in_the_log
 def _from_environment() -> Celery:
     try:
         settings = load_settings(require=WORKER)
+        configure_logging(settings)
+        built = build_app(settings)
+        require_usable_urls(built)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(BAD_CONFIGURATION) from None
-    configure_logging(settings)
-    return build_app(settings)
+    return built
 
 
 app = _from_environment()
