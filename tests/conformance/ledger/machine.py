@@ -124,6 +124,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.history.settled(made, entries or [])
         return entries
 
+    def one_in(self, state: State, data: st.DataObject) -> str:
+        """A payment that stands so, if there is one; any name otherwise."""
+        names = [row.id for row in self.history.before.values() if row.state is state]
+        return data.draw(st.sampled_from([*names, *names, *names, *HANDLES]))
+
     # Producers and people
 
     @rule(
@@ -152,16 +157,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def cancel(self, handle: str) -> None:
         self.both(lambda ledger: ledger.cancel(handle))
 
-    @rule(handle=handles, twice=st.booleans())
-    def retry(self, handle: str, twice: bool) -> None:
+    @rule(data=st.data(), twice=st.booleans())
+    def retry(self, data: st.DataObject, twice: bool) -> None:
+        handle = self.one_in(State.FAILED, data)
         first = self.both(lambda ledger: ledger.retry(handle))
         if twice:
             assert self.both(lambda ledger: ledger.retry(handle)) == first
 
     @rule(data=st.data(), paid=st.booleans(), twice=st.booleans())
     def decide(self, data: st.DataObject, paid: bool, twice: bool) -> None:
-        doubts = [row.id for row in self.history.before.values() if row.state is State.IN_DOUBT]
-        handle = data.draw(st.sampled_from(sorted(doubts) or HANDLES))
+        handle = self.one_in(State.IN_DOUBT, data)
         try:
             first = self.both(lambda ledger: ledger.decide(handle, paid=paid, because="a person looked"))
         except StillQuiet:
