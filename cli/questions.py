@@ -89,7 +89,7 @@ async def open_questions(session: Session, portal: str | None) -> "AsyncIterator
             if unread := [each for each in page if is_open_question(each)]:
                 yield unread
             # What must be read first stands before what waits to be sent, and nobody wants to see a million of those.
-            if not any(each.sent_at or each.after for each in page):
+            if not any(each.sent_at or each.after or each.last_read_error for each in page):
                 break
 
 

@@ -69,7 +69,7 @@ async def test_a_message_is_acknowledged_when_the_ledger_has_it(ledger: Ledger, 
     acked, seen = asyncio.Event(), list[Payment | None]()
     admission.admit(a_request(acked, ledger, seen))
     await acked.wait()
-    assert [row.state for row in seen if row is not None] == [State.QUEUED]
+    assert [row and row.state for row in seen] == [State.QUEUED]
 
 
 async def test_a_message_that_the_ledger_does_not_have_is_not_acknowledged(

@@ -1,0 +1,97 @@
+"""The tests bite: each of the bugs that this house fears is planted in a copy of the source, and is caught there."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.planted.bugs import BUGS, Bug
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "tests")
+FILES = ("pyproject.toml", "Procfile", ".env.example")
+TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
+TIMEOUT_S = 120
+FAILED, ALL_PASSED = 1, 0
+
+
+def run_tests(directory: Path, tests: Iterable[str], *options: str) -> tuple[int, str]:
+    """Run tests of a copy in a process of their own; exit code and output."""
+    passed_on = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rf", "--tb=no", "-p", "no:cacheprovider", *options, *tests],
+        cwd=directory,
+        env={**passed_on, "PYTHONPATH": str(directory)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@contextmanager
+def a_directory() -> Iterator[Path]:
+    """A place that is gone afterwards: forty copies are not worth keeping."""
+    with tempfile.TemporaryDirectory(prefix="b24pay-planted-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def source() -> Iterator[Path]:
+    """The source as it is, in a place of its own, with its modules compiled once."""
+    with a_directory() as copy:
+        _copy_to(copy)
+        files = sorted({test.partition("::")[0] for test in TESTS})
+        code, output = run_tests(copy, files, "--collect-only")
+        assert code == ALL_PASSED, output
+        yield copy
+
+
+def _copy_to(copy: Path) -> None:
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in FILES:
+        shutil.copy2(ROOT / file, copy / file)
+
+
+def plant(bug: Bug, directory: Path) -> None:
+    """Change the one place; what was compiled of it is thrown away."""
+    path = directory / bug.file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(bug.old) == 1, (
+        f"{bug.file} has {text.count(bug.old)} places with {bug.old!r}; the bug {bug.name!r} must be planted in "
+        f"exactly one: move its entry in tests/planted/bugs.py along with the code."
+    )
+    path.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
+
+
+def failed(output: str) -> set[str]:
+    """The tests that failed, without their parameters."""
+    lines = [line.split() for line in output.splitlines() if line.startswith("FAILED ")]
+    return {line[1].partition("[")[0] for line in lines}
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name.replace(" ", "-") for bug in BUGS])
+def test_a_planted_bug_is_caught(bug: Bug, source: Path) -> None:
+    """Every test that is named for the bug fails with it."""
+    with a_directory() as copy:
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+        plant(bug, copy)
+        code, output = run_tests(copy, bug.tests)
+    assert code == FAILED, f"with {bug.name!r} in {bug.file} the tests ended with {code}:\n{output}"
+    assert failed(output) == set(bug.tests), output
+
+
+def test_without_a_bug_the_same_tests_pass(source: Path) -> None:
+    """So it is the bug that they catch, and not the copy."""
+    code, output = run_tests(source, TESTS)
+    assert code == ALL_PASSED, output
