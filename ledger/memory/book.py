@@ -105,7 +105,9 @@ class Book:
     def latest_of(self, portal: str, invoice_id: int) -> Payment | None:
         """The latest payment of an invoice."""
         payment_id = self.latest.get((portal, invoice_id))
-        return None if payment_id is None else self.rows.get(payment_id)
+        row = None if payment_id is None else self.rows.get(payment_id)
+        # The name of a record that is gone may stand for another payment since.
+        return row if row is not None and (row.portal, row.invoice_id) == (portal, invoice_id) else None
 
     def handles(self, row: Payment) -> tuple[Handle, ...]:
         """All handles whose result must be delivered."""
@@ -202,10 +204,11 @@ class Book:
         lane, now = self.lanes[row.portal], self.now()
         lane.lift(row.id)
         lane.finished.append(row.id)
-        before = self.read_first.get(row.id)
-        if before is not None and before in self.rows and to is not State.PAID:
+        before_id = self.read_first.get(row.id)
+        before = self.rows.get(before_id) if before_id else None
+        if before and (before.portal, before.invoice_id) == (row.portal, row.invoice_id) and to is not State.PAID:
             # It ended without having been read as unpaid: what is known is still that the invoice was paid before.
-            self.latest[row.portal, row.invoice_id] = before
+            self.latest[row.portal, row.invoice_id] = before.id
         moved = self.move(replace(row, finished_at=now), to)
         self.outbox.update(dict.fromkeys(self.handles(row), now))
         return moved

@@ -7,6 +7,5 @@
   ARGV[2]  invoice
   Returns  its row, or {} when none is known
 ]]
-local id = redis.call('HGET', slot(ARGV[1], ARGV[2]))
-if not id or redis.call('EXISTS', P .. 'p:' .. id) == 0 then return {} end
-return row(id)
+local id = latest(ARGV[1], ARGV[2])
+return id and row(id) or {}

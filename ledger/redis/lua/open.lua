@@ -83,8 +83,7 @@ local function decide(ask)
   local answer = known(ask)
   if answer then return answer end
   if not is_lane(ask.portal) then return {'U'} end
-  local id = redis.call('HGET', slot(ask.portal, ask.invoice))
-  local record = id and read(id)
+  local id, record = latest(ask.portal, ask.invoice)
   if not record or record.s == 'f' or record.s == 'c' then return write(ask, nil) end
   if record.s == 'p' then
     if ask.key ~= '' then return write(ask, id) end

@@ -58,6 +58,14 @@ local function slot(portal, invoice)
   return P .. 'i:' .. portal .. ':' .. string.format('%.0f', math.floor(n / 64)), string.format('%.0f', n % 64)
 end
 
+-- The latest payment of an invoice. Its neighbours keep an entry alive whose record is gone, and the name of that record
+-- may stand for another payment since.
+local function latest(portal, invoice)
+  local id = redis.call('HGET', slot(portal, invoice))
+  local record = id and read(id)
+  if record and record.l == portal and record.i == invoice then return id, record end
+end
+
 local function count(portal, field, by)
   redis.call('HINCRBY', P .. 'l:' .. portal, field, by)
 end
@@ -193,7 +201,8 @@ end
 -- One open payment less in the index. The bucket lives as long as any payment in it is open.
 local function close_slot(record, retention_ms)
   local bucket, field = slot(record.l, record.i)
-  if (record.r or '') ~= '' and redis.call('EXISTS', P .. 'p:' .. record.r) == 1 and record.s ~= 'p' then
+  local before = (record.r or '') ~= '' and record.s ~= 'p' and read(record.r)
+  if before and before.l == record.l and before.i == record.i then
     -- It ended without having been read as unpaid: what is known is still that the invoice was paid before.
     redis.call('HSET', bucket, field, record.r)
   end

@@ -10,14 +10,13 @@
 local id, record, late = resolve(ARGV[1])
 if not id then return {} end
 
-local function in_the_way(bucket, field)
-  local latest = redis.call('HGET', bucket, field)
-  if not latest or latest == id then return false end
-  local state = redis.call('HGET', P .. 'p:' .. latest, 's')
-  return state and state ~= 'f' and state ~= 'c'
+local function in_the_way()
+  local other, known = latest(record.l, record.i)
+  return other and other ~= id and known.s ~= 'f' and known.s ~= 'c'
 end
 
-local function queue_again(bucket, field)
+local function queue_again()
+  local bucket, field = slot(record.l, record.i)
   redis.call('ZREM', P .. 'failed:' .. record.l, id)
   redis.call('PERSIST', P .. 'p:' .. id)
   local keys, handles = names(id, record)
@@ -41,6 +40,5 @@ local function queue_again(bucket, field)
   wake(record.l)
 end
 
-local bucket, field = slot(record.l, record.i)
-if record.s == 'f' and is_lane(record.l) and not in_the_way(bucket, field) then queue_again(bucket, field) end
+if record.s == 'f' and is_lane(record.l) and not in_the_way() then queue_again() end
 return row(id, late)

@@ -338,6 +338,15 @@ class Delivering:
         assert set(lane.counts.values()) == {0}
         assert isinstance(await open_one(world, "h3", idempotency_key="k", invoice_id=2), Accepted)
 
+    async def test_a_name_that_is_used_again_does_not_stand_in_for_a_forgotten_payment(self, world: World):
+        """An index entry may outlive its record; another payment under that name is none of this invoice."""
+        await ended(world, PAID, "h1", "h2")
+        await open_one(world, "h3", invoice_id=3)
+        await world.pass_time(RETENTION_S + 1)
+        assert isinstance(await open_one(world, "h1", invoice_id=4), Accepted)
+        assert await world.ledger.find_invoice(PORTAL, 1) is None
+        assert isinstance(await open_one(world, "h5"), Accepted)
+
     async def test_an_open_payment_is_never_forgotten(self, world: World):
         """Nor are its names, although neighbours in the index came and went."""
         await ended(world, PAID, "h1", "h2")
