@@ -14,8 +14,8 @@ from config.settings import VISIBILITY_TIMEOUT_S, Settings
 
 QUEUE: Final = "payments"
 # Every command but the waiting for a message is answered in milliseconds. The worker's main loop stands still for this
-# long when a connection is half-open, so it is much shorter than a person's patience.
-_SOCKET_TIMEOUT_S: Final = 3
+# long for each connection that is half-open, and there are two of them.
+_SOCKET_TIMEOUT_S: Final = 2
 # The connection that waits for messages is answered every second by a living server; one second of silence more, and it
 # is dropped. The wait moves nothing, so nothing is lost with a connection that was only slow.
 _BROKER_HEALTH_S: Final = 1

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 # A server that does not accept within this is down or unreachable; two more tries follow.
 CONNECT_TIMEOUT_S: Final = 3.0
 # The slowest step (settling a batch of 50) takes milliseconds; `appendfsync always` on a slow disk may add a second.
-# Three tries must end well inside the 15 s by which a lease outlives a REST call.
-SOCKET_TIMEOUT_S: Final = 4.0
+# Three tries must end well inside the 15 s by which a lease outlives a REST call. A half-open connection is found by
+# this alone, and a worker must work again within 5 s.
+SOCKET_TIMEOUT_S: Final = 2.5
 # A connection idle for longer is pinged before use, so a half-open one is found before a payment hangs on it.
 HEALTH_CHECK_S: Final = 25
 # Two replays: a restarted server is back within a second or two; longer outages belong to the caller's loop.
