@@ -160,9 +160,10 @@ def test_what_is_not_in_doubt_is_not_decided(desk: Desk):
     """1 and what to do instead; a second word does not replace the first."""
     payment = desk.doubt(NOT_PERMITTED)
     assert desk("doubts", "resolve", payment.id, "--as", "unpaid", "--because", "first").code == 0
-    second = desk("doubts", "resolve", payment.id, "--as", "paid", "--because", "second")
-    assert second.code == 1
-    assert f"retry {payment.id}" in second.err
+    for extra in (["--dry-run"], []):
+        second = desk("doubts", "resolve", payment.id, "--as", "paid", "--because", "second", *extra)
+        assert second.code == 1
+        assert f"retry {payment.id}" in second.err
     [row] = desk.ledger(lambda ledger: ledger.find([payment.id]))
     assert (row.state, row.because) == (State.FAILED, "first")
     assert desk("doubts", "resolve", "nobody", "--as", "paid", "--because", "x").code == 1
