@@ -155,16 +155,16 @@ def _wrong_calls(calls: Mapping[Invoice, Sequence[Call]], facts: Facts) -> Itera
             continue
         ordered = sorted(unordered, key=lambda call: (call.arrived_s, call.request))
         for first, second in pairwise(ordered):
-            if second.arrived_s < first.saved_s:
+            if second.arrived_s < first.ended_s:
                 overlapping += 1
-                text = f"called at {second.arrived_s:.3f} s while an earlier call ran until {first.saved_s:.3f} s"
+                text = f"called at {second.arrived_s:.3f} s while an earlier call ran until {first.ended_s:.3f} s"
                 yield Finding(Kind.OVERLAPPING, invoice, text)
             if not any(_between(first, read, second) for read in reads[invoice]):
                 text = f"called at {first.arrived_s:.3f} s and again at {second.arrived_s:.3f} s without a read between"
                 yield Finding(Kind.UNREAD, invoice, text)
         for call in ordered:
             if call.repeat:
-                yield Finding(Kind.PAID_TWICE, invoice, f"paid again at {call.saved_s:.3f} s")
+                yield Finding(Kind.PAID_TWICE, invoice, f"paid again at {call.ended_s:.3f} s")
     if facts.overlaps > overlapping:
         text = f"the portals saw {facts.overlaps} overlapping calls, their journals show {overlapping}"
         yield Finding(Kind.OVERLAPPING, Invoice("*", 0), text)

@@ -45,12 +45,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A pay call that a portal has run to its end."""
+    """A pay call that has reached a portal and may have run; the caller often cannot know whether it did."""
 
     invoice: Invoice
     request: int
     arrived_s: float  # its request
-    saved_s: float
+    ended_s: float  # when it was booked; where it was not, when the request was answered
+    booked: bool = True
     repeat: bool = False  # the invoice was paid already
 
 

@@ -17,6 +17,7 @@ from ledger.redis.scripts import PREFIX
 _PAGE: Final = 500
 _EVERYTHING: Final = 10_000_000
 _OK: Final = 200
+_PAY: Final = "sale.paysystem.pay.invoice"
 _PAID, _REPAID = "record.paid", "record.repaid"
 
 
@@ -188,17 +189,28 @@ async def ask_portals(scene: Scene) -> Portals:
 
 
 def _calls(key: str, entries: dict[int, RequestEntry], changes: Iterable[ChangeEntry], history: History) -> list[Call]:
-    return [
-        Call(
-            invoice=Invoice(key, change.record),
-            request=change.request,
-            arrived_s=history.at(entries[change.request].t),
-            saved_s=history.at(change.t),
-            repeat=change.what == _REPAID,
-        )
-        for change in changes
-        if change.what in (_PAID, _REPAID) and change.record is not None and change.request is not None
-    ]
+    """Every pay that reached the portal in a request that it did not refuse as a whole: it may have run."""
+    booked = {(change.request, change.record): change for change in changes if change.what in (_PAID, _REPAID)}
+    calls = []
+    for entry in entries.values():
+        # Refused before anything ran, as over the rate; a spoilt reply says nothing of that kind.
+        if entry.code and not entry.fault:
+            continue
+        for _, method, number in entry.commands:
+            if method != _PAY:
+                continue
+            change = booked.get((entry.seq, int(number)))
+            calls.append(
+                Call(
+                    invoice=Invoice(key, int(number)),
+                    request=entry.seq,
+                    arrived_s=history.at(entry.t),
+                    ended_s=history.at(change.t if change else entry.t + entry.duration_s),
+                    booked=change is not None,
+                    repeat=change is not None and change.what == _REPAID,
+                )
+            )
+    return calls
 
 
 def _reads(key: str, entries: Iterable[RequestEntry], history: History) -> list[Read]:

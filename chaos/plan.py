@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 # A worker needs a second and a half of processor time to start; faster kills would meet workers that do nothing yet.
-_KILL_EVERY_S: Final = 2.2
+_KILL_EVERY_S: Final = 2.0
 # Outages of Redis come three at a time and then leave a while in peace: what waits when Redis restarts is not sent
 # before the quiet time has passed, and without peace everything would wait until the end.
 _OUTAGES_TOGETHER: Final = 3

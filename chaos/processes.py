@@ -13,7 +13,7 @@ from typing import IO, Final
 
 # Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind. A stopped process
 # would not hear a SIGTERM. The directory is thrown away with the process: nobody is left to do it.
-_GUARD: Final = 'read -r _; kill -KILL -- "-$1" 2>/dev/null; sleep 0.5; if [ -n "$2" ]; then rm -rf -- "$2"; fi'
+_GUARD: Final = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null; sleep 0.5; if [ -n "$2" ]; then rm -rf -- "$2"; fi'
 
 
 class Process:

@@ -17,7 +17,6 @@ from chaos.plan import Kind, Plan, Scale, make_plan
 from chaos.report import Report
 from chaos.scene import LEASE_S, Place, Scene, set_scene
 from chaos.storm import Storm
-from cli.exits import CommandError
 
 _WATCH_EVERY_S: Final = 0.5
 
@@ -35,10 +34,8 @@ async def run(scale: Scale, *, keep: Path | None, watching: Watching) -> Report:
                 async with set_scene(plan, history, place) as scene:
                     return await _storm(scene, plan, history, watching, began)
             except BaseExceptionGroup as group:
-                # Where one part has failed, the others only stopped.
-                if cause := group.subgroup(CommandError):
-                    raise _first(cause) from None
-                raise
+                # One part has failed and the others only stopped: it is that part's failure.
+                raise _first(group) from group
 
 
 async def _storm(scene: Scene, plan: Plan, history: History, watching: Watching, began: float) -> Report:
@@ -110,7 +107,7 @@ def _ending_on_signals() -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _first(group: BaseExceptionGroup[CommandError]) -> CommandError:
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     for each in group.exceptions:
         return _first(each) if isinstance(each, BaseExceptionGroup) else each
     raise AssertionError("an exception group is never empty")

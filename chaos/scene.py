@@ -215,17 +215,15 @@ async def _start_emulator(plan: Plan, environ: Mapping[str, str], place: Place, 
 
 
 def _lost(plan: Plan) -> list[dict[str, object]]:
-    """Rules by which portals do what they are asked and lose the reply, or reply first and do it late."""
+    """Rules by which portals lose replies: of work that was done, was half done, was not done, or is done later."""
+    rules: list[dict[str, object]] = [{"kind": kind, "place": "after"} for kind in _LOST_KINDS]
+    rules += [{"kind": kind, "place": "before"} for kind in ("reset", "504_html")]
+    rules.append({"kind": "500_html", "place": "after_k", "k": 2, "method": "batch"})
+    # Late work ends before a portal would cut it: a second later than in order, 3 s after the send at most.
+    rules.append({"kind": "504_html", "place": "during", "late_s": 1.0})
     # Tried in order, each with its own chance; together about what was asked for.
-    chance = plan.scale.lost_replies / 100 / (len(_LOST_KINDS) + 1)
-    if not chance:
-        return []
-    rules: list[dict[str, object]] = [
-        {"kind": kind, "place": "after", "probability": round(chance, 6)} for kind in _LOST_KINDS
-    ]
-    # Late work ends before a portal would cut it: 1 s later than in order, 3.5 s after the send at most.
-    rules.append({"kind": "504_html", "place": "during", "late_s": 1.0, "probability": round(chance, 6)})
-    return rules
+    chance = round(plan.scale.lost_replies / 100 / len(rules), 6)
+    return [{**rule, "probability": chance} for rule in rules] if chance else []
 
 
 def _start_producer(door: str, environ: Mapping[str, str], place: Place) -> Process:

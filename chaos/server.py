@@ -78,6 +78,8 @@ class StormServer:
         # A client may read an answer of the dead server late, but not after this.
         to_at = time.time()
         await asyncio.to_thread(self._server.start)
+        # It has dropped the half command at the end: only sizes from now on tell what is safe.
+        self._sizes.clear()
         return Loss(from_at, to_at, lost)
 
     def _cut(self, died_at: float, back_s: float, into: int) -> tuple[float, int]:
@@ -89,7 +91,7 @@ class StormServer:
         before = [size for size in known if size.at <= died_at - back_s]
         # What was there when we first looked at this part stays.
         least = known[0].bytes if known else newest.bytes
-        length = max(least, (before[-1].bytes if before else least) - into)
+        length = min(newest.bytes, max(least, (before[-1].bytes if before else least) - into))
         os.truncate(newest.path, length)
         # What was written when the file was no longer than this is safe. One look more, because a look may
         # meet the server between two parts of one writing.
