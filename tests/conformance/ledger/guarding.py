@@ -138,6 +138,20 @@ class Guarding:
         assert (await world.ledger.claim(lease, 1)).payments == ()
         assert await state_of(world) is State.IN_DOUBT
 
+    async def test_a_retry_of_what_was_perhaps_sent_is_read_first(self, world: World):
+        """Nothing on its record says that it was sent; that it was in doubt for a lost history says enough."""
+        await accepted(world, "h1")
+        assert await is_due(world)
+        await world.restart_server()
+        assert await sent(world.ledger) == []
+        await world.pass_time(QUIET_S)
+        await world.ledger.decide("h1", paid=False, because="not there")
+        await world.ledger.retry("h1")
+        lease = await take_one(world)
+        assert (await world.ledger.claim(lease, 1)).payments == ()
+        await settle(world, lease, await world.ledger.doubts(lease, 1), Unpaid())
+        assert [payment.id for payment in (await world.ledger.claim(lease, 1)).payments] == ["h1"]
+
     async def test_fences_of_the_lost_history_are_not_given_again(self, world: World):
         """Its drivers may still be alive, and settle under numbers that the ledger has forgotten."""
         await accepted(world, "h1")
