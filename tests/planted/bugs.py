@@ -13,6 +13,8 @@ POLICY: Final = "tests/unit/worker/test_policy.py::"
 LANE: Final = "tests/unit/worker/test_lane.py::"
 ADMISSION: Final = "tests/unit/worker/test_admission.py::"
 RESULTS: Final = "tests/unit/worker/test_results.py::"
+TRANSPORT: Final = "tests/integration/worker/test_transport.py::"
+CHECKER: Final = "tests/unit/chaos/test_checker.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
 
 
@@ -262,6 +264,27 @@ OF_PROMISES: Final = (
         ADMISSION + "test_a_message_is_acknowledged_when_the_ledger_has_it",
         ADMISSION + "test_a_message_that_the_ledger_does_not_have_is_not_acknowledged",
     ),
+    _bug(
+        "a message leaves its queue before it is written down",
+        "worker/lua/fetch.lua",
+        "    redis.call('HSET', KEYS[1], tag(), KEYS[at] .. '\\n' .. message)\n",
+        "",
+        TRANSPORT + "test_a_fetched_message_is_on_record_before_anybody_has_it",
+    ),
+    _bug(
+        "a lost reply costs the fetched messages",
+        "worker/lua/fetch.lua",
+        "local entry = redis.call('HGET', KEYS[1], tag())",
+        "local entry = nil",
+        TRANSPORT + "test_a_step_whose_reply_was_lost_may_be_repeated",
+    ),
+    _bug(
+        "messages of dead consumers stay theirs",
+        "worker/lua/recover.lua",
+        "if are_dead[owner_of(tag)] then",
+        "if false then",
+        TRANSPORT + "test_a_dead_consumers_messages_go_back_in_their_order",
+    ),
     _step(
         "a second open payment of an invoice",
         "open",
@@ -314,4 +337,25 @@ OF_PROMISES: Final = (
     ),
 )
 
-BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_PROMISES)
+# What looks for faults must find them.
+OF_JUDGES: Final = (
+    _bug(
+        "a checker that finds nothing",
+        "chaos/checker.py",
+        "findings=tuple(findings)",
+        "findings=()",
+        CHECKER + "test_an_accepted_payment_that_nobody_knows_is_lost",
+        CHECKER + "test_a_call_for_a_paid_invoice_pays_twice",
+        CHECKER + "test_calls_at_the_same_time_overlap",
+        CHECKER + "test_paid_in_the_ledger_only_is_a_wrong_verdict",
+    ),
+    _bug(
+        "a checker that takes any read for the one that was due",
+        "chaos/checker.py",
+        "return asked_after and read.answered_s <= second.arrived_s",
+        "return True",
+        CHECKER + "test_a_second_call_without_a_read_between_is_found",
+    ),
+)
+
+BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_PROMISES, *OF_JUDGES)
