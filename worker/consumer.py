@@ -1,7 +1,7 @@
 """Celery's consumer, made safe against messages: whatever one contains, it is handled, refused or parked."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import celery.worker.consumer
@@ -65,7 +65,7 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
 
         # A message that waits must not keep others from being read.
         qos.increment_eventually()
-        entry = self.timer.call_at(at.timestamp(), due, priority=_PRIORITY)
+        entry = self.timer.call_after(max((at - datetime.now(UTC)).total_seconds(), 0), due, priority=_PRIORITY)
         entries.add(entry)
 
     def on_close(self) -> None:
