@@ -1,50 +1,33 @@
-"""`b24pay doctor`: the effective settings, whether Redis is fit for a ledger, and how the portals stand."""
+"""`b24pay doctor`: the effective settings, whether Redis is fit for a ledger, and how workers and portals stand."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from cli.exits import Exit
 from cli.failures import explained
 from cli.output import Output, cell, speaks, table
-from cli.session import Session, connected, run
+from cli.session import Session, connected, run, speak_on_stderr
+from cli.symptoms import Level, Symptom, shown_symptoms, summary
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from config.effective import EffectiveSetting
     from config.settings import Settings
+    from ledger.ledger import LaneView
 
-_OLDEST_SERVER: Final = 7
-
-
-class Level(StrEnum):
-    """How much a finding matters."""
-
-    OK = "ok"
-    WARNING = "warning"  # works, with a risk that should be known
-    PROBLEM = "problem"  # payments do not work, or may be lost
-
-
-_STYLES: Final[Mapping[Level, str]] = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
-
-
-@dataclass(frozen=True, slots=True)
-class Symptom:
-    """One thing that was looked at; `remedy` is "" where there is nothing to do."""
-
-    level: Level
-    text: str
-    remedy: str = ""
+# Enough to say what is wrong; `b24pay doubts` shows all.
+_DOUBTS_LOOKED_AT: Final = 100
 
 
 @click.command()
 @speaks
 def doctor(output: Output) -> int:
-    """Check settings, Redis and portals, and say what to mend; nothing is changed and no secret is shown."""
+    """Check settings, Redis, workers and portals, and say what to mend; nothing is changed, no secret is shown."""
     from config.effective import effective
     from config.settings import DEVELOPMENT, load_settings
 
@@ -56,7 +39,7 @@ def doctor(output: Output) -> int:
         "settings": [asdict(row) for row in rows],
         "findings": [asdict(symptom) for symptom in symptoms],
     }
-    output.data(document, lambda: Group(_settings_table(rows), "", *_shown(symptoms)))
+    output.data(document, lambda: Group(_settings_table(rows), "", shown_symptoms(symptoms), "", summary(symptoms)))
     return code
 
 
@@ -66,14 +49,18 @@ async def _examine(settings: "Settings") -> tuple[list[Symptom], Exit]:
     if settings.redis is None:
         found.append(Symptom(Level.PROBLEM, "REDIS_URL is not set", "Set it; `b24pay demo` brings a server along."))
         return found, Exit.CONFIGURATION
+    speak_on_stderr(settings)
     try:
+        # The server by itself first: one that cannot be the ledger now can still say why.
+        found += await _server(settings)
         async with connected(settings) as session:
-            found += await _server(session)
+            found += await _worker(session)
             found += await _portals(session)
     except Exception as error:  # noqa: BLE001 - whatever keeps Redis from answering is the diagnosis
+        known = any(symptom.level is Level.PROBLEM for symptom in found)
         failure = explained(error)
         found.append(Symptom(Level.PROBLEM, failure.cause, failure.next_step))
-        return found, failure.code
+        return found, Exit.CONFIGURATION if known else failure.code
     bad = any(symptom.level is Level.PROBLEM for symptom in found)
     return found, Exit.CONFIGURATION if bad else Exit.DONE
 
@@ -85,38 +72,44 @@ def _secret_keys(settings: "Settings") -> Symptom:
     return Symptom(Level.WARNING, "B24PAY_SECRET_KEYS is not set", remedy)
 
 
-async def _server(session: Session) -> list[Symptom]:
-    info = await session.redis.info("server")
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    version = str(info.get("valkey_version") or info.get("redis_version") or "?")
-    found = [Symptom(Level.OK, f"{name} {version} answers")]
-    # Valkey also reports the Redis version it is compatible with, which is what its commands are worth.
-    if int(str(info.get("redis_version", "0")).partition(".")[0]) < _OLDEST_SERVER:
-        found.append(Symptom(Level.PROBLEM, "the server is older than 7", "Use Redis or Valkey 7 or newer."))
-    return found + await _durability(session)
+async def _server(settings: "Settings") -> list[Symptom]:
+    from cli.fitness import fitness
+    from config.addresses import parse_address
+    from config.connections import async_redis_client
+
+    url = settings.redis_url
+    async with async_redis_client(url, max_connections=1, decode_responses=True, client_name="b24pay-cli") as redis:
+        info = {str(name): str(value) for name, value in (await redis.info()).items()}
+        return fitness(info, await _configuration(redis), parse_address(url))
 
 
-async def _durability(session: Session) -> list[Symptom]:
+async def _configuration(redis: "Redis") -> Mapping[str, str] | None:
     from redis.exceptions import ResponseError
 
     try:
-        told = {**await session.redis.config_get("append*"), **await session.redis.config_get("maxmemory-policy")}
-    except ResponseError:  # managed servers and careful operators do not permit CONFIG
-        remedy = "Make sure of appendonly yes, appendfsync always, maxmemory-policy noeviction."
-        return [Symptom(Level.WARNING, "the server does not show its durability settings", remedy)]
-    config = {_text(name): _text(value) for name, value in told.items()}
-    return [
-        _setting(config, "appendonly", "yes", Level.PROBLEM, "a restart of the server forgets accepted payments"),
-        _setting(config, "appendfsync", "always", Level.WARNING, "a power cut forgets the last second"),
-        _setting(config, "maxmemory-policy", "noeviction", Level.PROBLEM, "a full server throws payments away"),
-    ]
+        told = {**await redis.config_get("append*"), **await redis.config_get("m*")}
+    except ResponseError:
+        return None
+    return {str(name): str(value) for name, value in told.items()}
 
 
-def _setting(config: Mapping[str, str], name: str, wanted: str, level: Level, risk: str) -> Symptom:
-    value = config.get(name, "?")
-    if value == wanted:
-        return Symptom(Level.OK, f"{name} {value}")
-    return Symptom(level, f"{name} is {value}: {risk}", f"Set it to {wanted} in the server's configuration.")
+async def _worker(session: Session) -> list[Symptom]:
+    """Workers that consume, by their signs of life at the broker; no answer of a worker is waited for."""
+    from config.addresses import Transport
+    from config.celery import QUEUE
+    from config.connections import async_redis_client
+
+    url = session.settings.broker_url
+    if url.partition("://")[0] not in set(Transport):
+        return []  # another broker: its own tools tell
+    async with async_redis_client(url, max_connections=1, decode_responses=True, client_name="b24pay-cli") as broker:
+        seconds, _ = await broker.time()
+        alive = int(await broker.zcount(f"{QUEUE}.consumers", seconds * 1000, "+inf"))
+        waiting = int(await broker.llen(QUEUE))
+    if alive:
+        return [Symptom(Level.OK, f"{alive} worker{'' if alive == 1 else 's'} at work")]
+    text = f"no worker is at work, {waiting} message{'' if waiting == 1 else 's'} waiting"
+    return [Symptom(Level.WARNING, text, "Start one: `python -m worker`.")]
 
 
 async def _portals(session: Session) -> list[Symptom]:
@@ -134,13 +127,34 @@ async def _portals(session: Session) -> list[Symptom]:
             found.append(Symptom(Level.PROBLEM, failure.cause, failure.next_step))
     known = {each.key for each in portals}
     for lane in await session.ledger.lanes():
-        if lane.held:
-            remedy = f"Mend it, then `b24pay portal resume {lane.portal}`."
-            found.append(Symptom(Level.WARNING, f"lane {lane.portal} is held: {lane.held.code}", remedy))
-        if lane.portal not in known:
-            remedy = f"Add it again: `b24pay portal add {lane.portal}`."
-            found.append(Symptom(Level.WARNING, f"lane {lane.portal} has no credential", remedy))
+        found += _lane(lane, known)
+        found += await _doubts(session, lane)
     return found
+
+
+def _lane(lane: "LaneView", known: set[str]) -> list[Symptom]:
+    found = []
+    if lane.held:
+        remedy = f"Mend it, then `b24pay portal resume {lane.portal}`."
+        found.append(Symptom(Level.WARNING, f"lane {lane.portal} is held: {lane.held.code}", remedy))
+    if lane.portal not in known:
+        remedy = f"Add it again: `b24pay portal add {lane.portal}`."
+        found.append(Symptom(Level.WARNING, f"lane {lane.portal} has no credential", remedy))
+    return found
+
+
+async def _doubts(session: Session, lane: "LaneView") -> list[Symptom]:
+    """Doubts that a read-back could not resolve: they wait for a person."""
+    from ledger.payment import State
+
+    if not lane.counts[State.IN_DOUBT]:
+        return []
+    doubts = await session.ledger.payments(lane.portal, State.IN_DOUBT, 0, _DOUBTS_LOOKED_AT)
+    errors = [doubt.last_read_error for doubt in doubts if doubt.last_read_error]
+    if not errors:
+        return []
+    text = f"lane {lane.portal}: {len(errors)} in doubt cannot be read ({errors[0].code})"
+    return [Symptom(Level.WARNING, text, "See `b24pay doubts`; the reader needs the scope crm.")]
 
 
 def _settings_table(rows: "list[EffectiveSetting]") -> RenderableType:
@@ -148,15 +162,3 @@ def _settings_table(rows: "list[EffectiveSetting]") -> RenderableType:
     for row in rows:
         shown.add_row(cell(row.name), cell(row.value), cell(row.origin, "dim"), cell(row.meaning, "dim"))
     return shown
-
-
-def _shown(symptoms: list[Symptom]) -> list[Text]:
-    lines = []
-    for symptom in symptoms:
-        remedy = f"  -> {symptom.remedy}" if symptom.remedy else ""
-        lines.append(cell(f"{symptom.level:8} {symptom.text}{remedy}", _STYLES[symptom.level]))
-    return lines
-
-
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
