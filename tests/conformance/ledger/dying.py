@@ -129,8 +129,9 @@ class Dying:
         """Nothing of it stays behind."""
         lease = await suspected(world)
         assert (await world.ledger.cancel("h1")).state is State.CANCELLED  # type: ignore[union-attr]  # it is known
-        claim = await world.ledger.claim(lease, 10, suspect=True)
+        claim = await world.ledger.claim(lease, 10, at_least=5)
         assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 0)
+        assert (await world.ledger.claim(lease, 10, suspect=True)).payments == ()
         assert [row.id for row in await world.ledger.payments(PORTAL, State.QUEUED, 0, 10)] == ["h2"]
 
     @pytest.mark.parametrize("verdict", [Requeue(), Requeue(spent=True), LOST])

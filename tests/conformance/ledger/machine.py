@@ -1,24 +1,16 @@
-"""Any sequence of steps, on one ledger or on two at once; what must hold after each stands in `history.py`."""
+"""Any sequence of steps; how they are run stands in `playing.py`, what must hold after each in `history.py`."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, TypeVar
+from dataclasses import replace
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 
-from ledger.ledger import LaneNotEmpty, Lease, LeaseLost, Ledger, StillQuiet
-from ledger.payment import OPEN, Handle, Payment, PortalKey, Refusal, State
+from ledger.ledger import LaneNotEmpty, Lease, StillQuiet
+from ledger.payment import OPEN, Handle, PortalKey, Refusal, State
 from ledger.verdict import Decision, InDoubt, Requeue, Unpaid, Verdict
-from tests.conformance.ledger.history import History, look
-from tests.conformance.ledger.world import LEASE_S, LOST, PAID, QUIET_S, REFUSED, RETENTION_S, UNREADABLE, World, an_ask
+from tests.conformance.ledger.playing import HANDLES, PORTALS, Player
+from tests.conformance.ledger.world import LEASE_S, LOST, PAID, QUIET_S, REFUSED, RETENTION_S, UNREADABLE, an_ask
 
-T = TypeVar("T")
-
-PORTALS = [PortalKey("acme"), PortalKey("beta")]
-HANDLES = ["h1", "h2", "h3", "h4", "h5", "h6", "h7", "twin"]
 SUSPICION = InDoubt(0, Refusal("CODE", "text"))
 ANSWERS: list[Verdict] = [PAID, REFUSED, Requeue(), Requeue(spent=True), LOST, replace(LOST, quiet_s=0), SUSPICION]
 READS: list[Verdict] = [PAID, REFUSED, Unpaid(), Unpaid(), Unpaid(), UNREADABLE]
@@ -28,106 +20,8 @@ handles = st.sampled_from(HANDLES)
 portals = st.sampled_from(PORTALS)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A step that raised what its contract names."""
-
-    why: LeaseLost | LaneNotEmpty | StillQuiet
-
-    @property
-    def alike(self) -> tuple[object, ...]:
-        """What must be the same everywhere."""
-        return type(self.why), getattr(self.why, "until", None)
-
-
-class LedgerMachine(RuleBasedStateMachine):
-    """Subclass it and set `runner` and `worlds`; with two worlds every answer must be the same in both."""
-
-    runner: asyncio.Runner
-    worlds: list[World]
-    steps: ClassVar[int] = 0  # how many were run by all machines of the process
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = datetime(2026, 11, 24, tzinfo=UTC)
-        self.others = [world.another() for world in self.worlds]
-        self.leases: list[Lease] = []
-        self.rows: list[Payment] = []  # as they once were; decisions on them may be long out of date
-        self.history = History()
-        self.invoice = 1
-        for portal in PORTALS:
-            self.both(lambda ledger, portal=portal: ledger.add_lane(portal))  # type: ignore[misc]  # bound now
-
-    # Running steps
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.get_loop().run_until_complete(work)
-
-    def both(self, step: Callable[[Ledger], Awaitable[T]], *, others: bool = False) -> T:
-        """Run a step everywhere; the answers must agree, and so must refusals."""
-        ledgers = self.others if others else [world.ledger for world in self.worlds]
-        answers = [self.run(_answer(step, ledger)) for ledger in ledgers]
-        if refusals := [answer for answer in answers if isinstance(answer, Refused)]:
-            assert [refusal.alike for refusal in refusals] == [refusals[0].alike] * len(answers), answers
-            raise refusals[0].why
-        assert all(answer == answers[0] for answer in answers), answers
-        first = answers[0]
-        assert not isinstance(first, Refused)
-        return first
-
-    def under(self, lease: Lease, step: Callable[[Ledger, Lease], Awaitable[T]]) -> T | None:
-        """Run a driver's step everywhere, each under a lease of its own; None when the lease is lost."""
-        copies = [replace(lease) for _ in self.worlds]
-        turns = iter(copies)
-        try:
-            answer = self.both(lambda ledger: step(ledger, next(turns)))
-        except LeaseLost:
-            return None
-        lease.claims = copies[0].claims
-        return answer
-
-    def a_lease(self, data: st.DataObject) -> Lease:
-        # Mostly one that may still hold; the older ones are all refused alike.
-        return data.draw(st.sampled_from(self.leases[-3:]))
-
-    def check(self) -> None:
-        """Between two steps; rules of several steps call it themselves, for a payment may take several arrows."""
-        self.history.seen(self.both(lambda ledger: look(ledger, HANDLES)))
-
-    @invariant()
-    def everything_holds(self) -> None:
-        type(self).steps += 1
-        self.check()
-
-    def taken(self, owner: str, limit: int, *, others: bool = False) -> list[Lease]:
-        leases, _ = self.both(lambda ledger: ledger.take(owner, limit), others=others)
-        self.history.taken = True
-        ours = [replace(lease) for lease in leases]
-        self.leases += ours
-        return ours
-
-    def claimed(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Sequence[Payment]:
-        claim = self.under(lease, lambda ledger, at: ledger.claim(at, limit, at_least=at_least, suspect=suspect))
-        if claim is None:
-            return ()
-        self.history.claimed(claim, suspect=suspect)
-        self.rows += claim.payments
-        return claim.payments
-
-    def read(self, lease: Lease) -> list[Payment]:
-        due = self.under(lease, lambda ledger, at: ledger.doubts(at, 3)) or []
-        self.rows += due
-        return due
-
-    def settled(self, lease: Lease, made: Sequence[Decision]) -> object:
-        entries = self.under(lease, lambda ledger, at: ledger.settle(at, made))
-        self.history.settled(made, entries or [])
-        return entries
-
-    def one_in(self, state: State, data: st.DataObject) -> str:
-        """A payment that stands so, if there is one; any name otherwise."""
-        names = [row.id for row in self.history.before.values() if row.state is state]
-        return data.draw(st.sampled_from([*names, *names, *names, *HANDLES]))
+class LedgerMachine(Player):
+    """Subclass it and set `runner` and `worlds`."""
 
     # Producers and people
 
@@ -284,10 +178,6 @@ class LedgerMachine(RuleBasedStateMachine):
         self.both(lambda ledger: ledger.open(asks))
         self.check()
 
-    def free_handles(self) -> list[str]:
-        sight = self.both(lambda ledger: look(ledger, HANDLES))
-        return [handle for handle, row in zip(HANDLES, sight.found, strict=True) if row is None]
-
     @rule(data=st.data(), portal=portals, system=st.sampled_from([31, 32]), ends=st.booleans())
     def work(self, data: st.DataObject, portal: PortalKey, system: int, ends: bool) -> None:
         """What a driver does most of the time, so that few rules lead deep."""
@@ -333,6 +223,23 @@ class LedgerMachine(RuleBasedStateMachine):
         for lease in self.leases[-2:]:
             self.claimed(lease, 2)
 
+    @rule(resumes=st.booleans())
+    def person_tries_everything_again(self, resumes: bool) -> None:
+        """What failed is retried, read first where it was sent, and claimed."""
+        for row in [row for row in self.history.before.values() if row.state is State.FAILED]:
+            if resumes:
+                self.both(lambda ledger, portal=row.portal: ledger.resume(portal))  # type: ignore[misc]  # bound now
+            self.both(lambda ledger, name=row.id: ledger.retry(name))  # type: ignore[misc]  # bound now
+        self.check()
+        self.let_pass(LEASE_S)
+        for lease in self.taken("five", 2):
+            self.claimed(lease, 1)
+            self.check()
+            self.settled(lease, [Decision(row, Unpaid()) for row in self.read(lease)])
+            self.check()
+            self.claimed(lease, 3)
+            self.check()
+
     def heirs_read(self) -> None:
         for lease in self.taken("heir", 2):
             self.under(lease, lambda ledger, at: ledger.recover(at))
@@ -347,11 +254,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 2.0, 30.0, LEASE_S, QUIET_S, RETENTION_S]))
     def pass_time(self, seconds: float) -> None:
         self.let_pass(seconds)
-
-    def let_pass(self, seconds: float) -> None:
-        for world in self.worlds:
-            self.run(world.pass_time(seconds))
-        self.now += timedelta(seconds=seconds)
 
     @rule()
     def restart_server(self) -> None:
@@ -383,10 +285,3 @@ class LedgerMachine(RuleBasedStateMachine):
         for lane in self.both(lambda ledger: ledger.lanes()):
             work = any(lane.counts[state] for state in OPEN)
             assert lane.due_at is not None or not work or lane.held is not None or lane.owner is not None
-
-
-async def _answer(step: Callable[[Ledger], Awaitable[T]], ledger: Ledger) -> T | Refused:
-    try:
-        return await step(ledger)
-    except (LeaseLost, LaneNotEmpty, StillQuiet) as refusal:
-        return Refused(refusal)

@@ -15,7 +15,7 @@ from tests.conformance.ledger.server import ServerWorld
 
 # `python -m pytest tests/integration/ledger/test_ledger_twins.py` plays these histories; for a long search raise the
 # number and take `derandomize` out.
-HISTORIES = 50
+HISTORIES = 40
 STEPS = 40
 
 
