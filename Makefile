@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock
+.PHONY: help setup demo chaos test check format lock
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 CODE := config tasks worker bitrix24 ledger limiter cli emulator chaos tests
@@ -14,6 +14,13 @@ setup: ## Make .venv with everything; seconds when nothing changed
 demo: ## Watch payments travel from a CSV file to a portal and back
 	@.ci/environment demo
 	@$(BIN)/b24pay demo
+
+# Seeds: SEED=7 make chaos. The history of every fault and every invoice: KEEP=build/chaos make chaos.
+SEED ?= 1
+chaos: ## Prove it: 10,000 payments through kills, power losses and lost replies; ten minutes
+	@.ci/environment demo
+	@$(BIN)/b24pay chaos --payments 10000 --worker-kills 200 --redis-kills 50 --power-losses 20 --zombies 20 \
+		--lost-replies 5 --seed $(SEED) $(if $(KEEP),--keep $(KEEP))
 
 test: setup lint ## Prove that everything works: lint, types, all tests
 	@$(BIN)/python -m pytest -n 2

@@ -180,7 +180,7 @@ def _remarks(report: Report) -> list[str]:
     verdict, portals, times = report.verdict, report.portals, report.undisturbed_s
     remarks = [
         f"{verdict.paid} paid; {verdict.failed} failed, and {verdict.worker_died} more because three workers died.",
-        f"{len(portals.calls)} calls in {portals.requests} requests; {verdict.called_again} were repeated after a read.",
+        f"{len(portals.calls)} calls in {portals.requests} requests, {verdict.called_again} again after a read.",
     ]
     if times:
         remarks.append(

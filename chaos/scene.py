@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -134,8 +133,7 @@ async def set_scene(plan: Plan, history: History, place: Place) -> AsyncIterator
         processes: list[Process] = []
         workers: list[Worker] = []
         try:
-            with tempfile.TemporaryDirectory(prefix="b24pay-storm-") as name:
-                emulator, address = await _start_emulator(plan, environ, place, Path(name))
+            emulator, address = await _start_emulator(plan, environ, place)
             processes.append(emulator)
             producers = [_start_producer(door, environ, place) for door in ("ledger", "celery")]
             processes += producers
@@ -196,9 +194,10 @@ def _settings(environ: Mapping[str, str]) -> "Settings":
     return load_settings(environ, require=WORKER)
 
 
-async def _start_emulator(plan: Plan, environ: Mapping[str, str], place: Place, private: Path) -> tuple[Process, str]:
-    """The emulator's process and its address. `private` holds its configuration while it starts."""
-    config, ready = private / "emulator.json", private / "ready.json"
+async def _start_emulator(plan: Plan, environ: Mapping[str, str], place: Place) -> tuple[Process, str]:
+    """The emulator's process and its address."""
+    config, ready = place.directory / "emulator.json", place.directory / "emulator-ready.json"
+    ready.unlink(missing_ok=True)  # an earlier storm's
     template = {"plan": "enterprise", "latency_s": LATENCY_S, "pay_s": PAY_S}
     content = {"template": template, "seed": plan.scale.seed, "journal_size": _JOURNAL_SIZE, "faults": _lost(plan)}
     config.write_text(json.dumps(content))
