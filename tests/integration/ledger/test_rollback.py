@@ -16,6 +16,7 @@ from ledger.redis import RedisLedger
 from ledger.redis.scripts import PREFIX
 from ledger.verdict import Decision, Requeue, Unpaid
 from tests.conformance.ledger.world import PAID, PORTAL, an_ask
+from tests.eventually import eventually
 
 COUNT = 60
 LEASE_S = 0.3
@@ -116,8 +117,7 @@ async def test_a_lease_that_outlives_the_server_claims_nothing_unread(own_server
     await ledger.settle(lease, [Decision(sent, Requeue())])
     assert (await ledger.claim(lease, 10)).payments == ()
     assert await ledger.doubts(lease, 10) == []
-    await asyncio.sleep(QUIET_S)
-    due = await ledger.doubts(lease, 10)
+    due = await eventually(lambda: ledger.doubts(lease, 10))
     assert [payment.id for payment in due] == ["h1", "h2"]
     await ledger.settle(lease, [Decision(payment, Unpaid()) for payment in due])
     assert len((await ledger.claim(lease, 10)).payments) == 2
