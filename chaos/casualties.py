@@ -1,16 +1,15 @@
 """What dead workers left behind, and how long it took until somebody had decided about it."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from redis.exceptions import RedisError
 
-from chaos.history import History
+from ledger.ledger import Ledger
 from ledger.payment import Payment, PaymentId, State
-from ledger.redis import RedisLedger
 
 _LOOK_EVERY_S: Final = 0.25
 
@@ -32,8 +31,8 @@ class Casualties:
     nothing else happens: a case is disturbed when Redis went away meanwhile, or the lane's next driver died as well.
     """
 
-    ledger: RedisLedger
-    history: History
+    ledger: Ledger
+    clock: Callable[[], float]  # seconds since the storm began
     undisturbed_s: list[float] = field(default_factory=list)  # from a death to each verdict
     disturbed_s: list[float] = field(default_factory=list)
     left: int = 0  # payments that were left, once for each death
@@ -76,7 +75,7 @@ class Casualties:
             elif payment.state not in (State.SENDING, State.IN_DOUBT) or payment.claim != case.claim:
                 del self._open[number]
                 decided_s = self.disturbed_s if case.disturbed else self.undisturbed_s
-                decided_s.append(round(self.history.now_s - case.died_at_s, 3))
+                decided_s.append(round(self.clock() - case.died_at_s, 3))
             elif payment.quiet_until and payment.sent_at:
                 quiet_s = (payment.quiet_until - payment.sent_at).total_seconds()
                 self.quiet_s = min(self.quiet_s or quiet_s, quiet_s)

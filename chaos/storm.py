@@ -49,7 +49,7 @@ class Storm:
     def __post_init__(self) -> None:
         plan = self.scene.plan
         self.tempo = Tempo(plan.storm_s * _PATIENCE)
-        self.casualties = Casualties(self.scene.session.ledger, self.scene.history)
+        self.casualties = Casualties(self.scene.session.ledger, lambda: self.scene.history.now_s)
         self.striker = Striker(
             scene=self.scene,
             tempo=self.tempo,

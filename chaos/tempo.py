@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,26 +14,27 @@ _MEANWHILE_S: Final = 0.5
 class Tempo:
     """Seconds of the plan. In all it may stand still for `patience_s`; after that nothing is waited for any more."""
 
-    def __init__(self, patience_s: float) -> None:
-        self._began = time.monotonic()
+    def __init__(self, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
         self._patience_s = patience_s
         self._stood_s = 0.0
         self._standing_since: float | None = None
 
     def begin(self) -> None:
         """The storm begins now."""
-        self._began = time.monotonic()
+        self._began = self._clock()
 
     @property
     def now_s(self) -> float:
         """Seconds of the plan that have passed."""
-        return time.monotonic() - self._began - self.stood_s
+        return self._clock() - self._began - self.stood_s
 
     @property
     def stood_s(self) -> float:
         """How long it has stood still."""
         since = self._standing_since
-        return self._stood_s + (time.monotonic() - since if since is not None else 0.0)
+        return self._stood_s + (self._clock() - since if since is not None else 0.0)
 
     @property
     def patient(self) -> bool:
@@ -43,7 +44,7 @@ class Tempo:
     @contextmanager
     def standing(self) -> Iterator[None]:
         """It stands still while something is waited for."""
-        self._standing_since = time.monotonic()
+        self._standing_since = self._clock()
         try:
             yield
         finally:
@@ -58,7 +59,7 @@ class Tempo:
         """Wait for a moment of the plan, but only for a short while when the time stands."""
         stood_from: float | None = None
         while (left_s := moment_s - self.now_s) > 0:
-            stood_from = (stood_from or time.monotonic()) if self._standing_since is not None else None
-            if stood_from is not None and time.monotonic() - stood_from > _MEANWHILE_S:
+            stood_from = (stood_from or self._clock()) if self._standing_since is not None else None
+            if stood_from is not None and self._clock() - stood_from > _MEANWHILE_S:
                 return
             await asyncio.sleep(min(left_s, _POLL_S))
