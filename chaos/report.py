@@ -17,6 +17,7 @@ from cli.output import cell, table
 
 # Promised: what a dead worker left is decided this long after the quiet time at the latest.
 VERDICT_MARGIN_S: Final = 10.0
+_AIMED: Final = frozenset({Kind.WORKER_KILL, Kind.CHILD_KILL, Kind.ZOMBIE})
 _SHOWN: Final = 10
 _KEPT: Final = 200
 
@@ -84,7 +85,7 @@ def document_of(report: Report) -> dict[str, object]:
             "accepted_again_after_power_loss": verdict.rolled_back,
         },
         "faults": {
-            kind.value: {"planned": report.planned[kind], "struck": report.struck[kind], "in_flight": report.hits[kind]}
+            kind.value: {"planned": report.planned[kind], "struck": report.struck[kind], **_aim(report, kind)}
             for kind in Kind
         },
         "deaths": {
@@ -117,6 +118,11 @@ def document_of(report: Report) -> dict[str, object]:
             {"finding": each.kind, "invoice": str(each.invoice), "text": each.text} for each in verdict.findings[:_KEPT]
         ],
     }
+
+
+def _aim(report: Report, kind: Kind) -> dict[str, int]:
+    """How often a fault met payments in flight, for those that are aimed at them."""
+    return {"in_flight": report.hits[kind]} if kind in _AIMED else {}
 
 
 def _times(seconds: Sequence[float]) -> dict[str, object]:
@@ -162,8 +168,7 @@ def _faults(report: Report) -> Table:
         if report.planned[kind]:
             struck, planned = report.struck[kind], report.planned[kind]
             times = str(struck) if struck == planned else f"{struck} of {planned}"
-            aimed = kind in (Kind.WORKER_KILL, Kind.CHILD_KILL, Kind.ZOMBIE)
-            shown.add_row(cell(name), cell(times, "bold"), cell(report.hits[kind] if aimed else None))
+            shown.add_row(cell(name), cell(times, "bold"), cell(report.hits[kind] if kind in _AIMED else None))
     shown.add_row(cell("replies lost by the portals"), cell(report.portals.spoilt, "bold"), cell(None))
     return shown
 
