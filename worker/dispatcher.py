@@ -89,7 +89,9 @@ class Dispatcher:
                 try:
                     await self._driven(lane)
                 finally:
-                    del self._lanes[lease.portal]
+                    # This process may have taken the lane again meanwhile, after the lease was lost in an outage.
+                    if self._lanes.get(lease.portal) is lane:
+                        del self._lanes[lease.portal]
             except LeaseLost:
                 log.warning("lease.lost", portal=lease.portal)
             except Exception as error:
