@@ -1,8 +1,11 @@
 """Celery's configuration: what a message may be, and that no number contradicts another."""
 
+import pytest
+from celery import Celery
 from celery.app.defaults import DEFAULTS
 
-from config.celery import QUEUE, celery_configuration
+from config.celery import QUEUE, celery_configuration, require_usable_urls
+from config.errors import ConfigurationError
 from config.settings import DEVELOPMENT, load_settings
 
 
@@ -58,3 +61,32 @@ def test_a_result_is_kept_no_longer_than_the_payment():
     """Results expire after a week, or with the payment where that is earlier."""
     assert configuration()["result_expires"] == 7 * 86_400
     assert configuration(B24PAY_RETENTION_DAYS="2")["result_expires"] == 2 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("RESULT_BACKEND_URL", "file:///nowhere/at/all"),
+        ("RESULT_BACKEND_URL", "nope://user:hidden@h"),
+        ("BROKER_URL", "nope://user:hidden@h"),
+        ("BROKER_URL", "mongodb://user:hidden@h/"),
+    ],
+)
+def test_a_url_that_celery_cannot_use_is_told_before_anything_starts(variable: str, url: str):
+    """One problem with the variable's name and a next step, and nothing of the URL."""
+    app = Celery(set_as_current=False)
+    app.conf.update(configuration(**{variable: url}))
+    with pytest.raises(ConfigurationError) as caught:
+        require_usable_urls(app)
+    [problem] = caught.value.problems
+    assert problem.variable == variable
+    assert "leave it out to use REDIS_URL" in problem.hint
+    assert "hidden" not in str(caught.value)
+
+
+def test_urls_that_celery_can_use_connect_nowhere():
+    """Redis and AMQP are accepted without anybody listening there."""
+    for url in ("redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"):
+        app = Celery(set_as_current=False)
+        app.conf.update(configuration(BROKER_URL=url))
+        require_usable_urls(app)
