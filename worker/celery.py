@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import celery.apps.worker
 import structlog
 from celery import Celery, bootsteps
+from celery.worker.state import maybe_shutdown
 
 from config.celery import celery_configuration, leave_logging_alone, require_usable_urls
 from config.errors import ConfigurationError
@@ -33,7 +34,7 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 
     def start(self, worker: Any) -> None:
         """Called by Celery once, in the main process."""
-        worker.payments.start()
+        worker.payments.start(maybe_shutdown)
 
     def stop(self, worker: Any) -> None:
         """Called by Celery on warm shutdown."""

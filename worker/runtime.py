@@ -6,11 +6,12 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+from redis.exceptions import RedisError
 
 from bitrix24.client import Client
 from bitrix24.fence import clock
@@ -32,7 +33,8 @@ log = structlog.get_logger(__name__)
 # Every request in flight may be settling at once; too small a pool once made leases run out.
 REDIS_CONNECTIONS = 128
 HTTP_CONNECTIONS = 1000  # over all portals; a lane has at most 64 requests in flight
-START_WITHIN_S = 30.0
+LOOK_S = 0.2  # how often a start that waits for Redis looks whether it is to stop
+AFTER_OUTAGE_S = 1.0
 # Contract: a process stops within 30 s of SIGTERM. Calls that last longer become in doubt and are read back.
 PATIENCE_S = 22.0
 STOP_WITHIN_S = 28.0
@@ -55,11 +57,14 @@ class Runtime:
         self.admission: Admission
         self.parking: ParkingPlace
 
-    def start(self) -> None:
-        """Return when the loop works; raises what kept it from starting."""
+    def start(self, maybe_stop: Callable[[], None]) -> None:
+        """Return when the loop works; raises what kept it from starting.
+
+        Redis may come up after its workers, so it is waited for; `maybe_stop` raises when the process is to stop.
+        """
         self._thread.start()
-        if not self._started.wait(START_WITHIN_S):
-            raise TimeoutError(f"the payments loop did not start within {START_WITHIN_S:.0f} s: does Redis answer?")
+        while not self._started.wait(LOOK_S):
+            maybe_stop()
         if self._failure is not None:
             raise self._failure
 
@@ -75,6 +80,8 @@ class Runtime:
         except BaseException as error:
             self._failure = error
             log.exception("runtime.failed", error=type(error).__name__)
+            if self._started.is_set():
+                _end_process()
         finally:
             self._started.set()
 
@@ -110,7 +117,22 @@ class Runtime:
         stopping.cancel()
         errors = [type(task.exception()).__name__ for task in done if not task.cancelled() and task.exception()]
         log.error("runtime.failed", error=", ".join(errors) or "a part ended")
-        os.kill(os.getpid(), signal.SIGTERM)
+        _end_process()
+
+
+def _end_process() -> None:
+    """Without its loop a worker is of no use: it stops in order, and its supervisor starts another."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _until_it_answers(ledger: RedisLedger) -> None:
+    """Wait for a server that is still coming up; raises UnknownSchema where it is another version's."""
+    while True:
+        try:
+            return await ledger.check_schema()
+        except (RedisError, OSError) as error:
+            log.warning("ledger.unavailable", error=type(error).__name__, retry_s=AFTER_OUTAGE_S)
+            await asyncio.sleep(AFTER_OUTAGE_S)
 
 
 def _owner() -> str:
@@ -136,7 +158,7 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
         connections=HTTP_CONNECTIONS,
     )
     async with redis, client, _open_mailbox(settings, backend) as mailbox:
-        await ledger.check_schema()
+        await _until_it_answers(ledger)
         yield Deps(
             ledger=ledger,
             limiter=RedisLimiter(redis),
