@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from time import sleep
 from typing import Any, Final
 
 import celery.worker.consumer
@@ -13,6 +14,8 @@ from worker.parking import Parking, misfit_of
 log = structlog.get_logger(__name__)
 
 _celery: Any = celery.worker.consumer  # Celery has no types; for the checker our class stands on Any
+# A broker that is there and refuses (full, read-only, out of disk) is asked again after this.
+AFTER_REFUSAL_S: Final = 1.0
 _PRIORITY: Final = 6  # of a timer's entry, as Celery has it for an ETA
 
 
@@ -67,6 +70,20 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
         qos.increment_eventually()
         entry = self.timer.call_after(max((at - datetime.now(UTC)).total_seconds(), 0), due, priority=_PRIORITY)
         entries.add(entry)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Celery begins anew at once; where the broker refuses, it would do so in a circle."""
+        super().on_connection_error_after_connected(exc)
+        self._rest_after(exc)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The same, when the refusal comes while connecting."""
+        super().on_connection_error_before_connected(exc)
+        self._rest_after(exc)
+
+    def _rest_after(self, exc: Exception) -> None:
+        if isinstance(exc, self.channel_errors):
+            sleep(AFTER_REFUSAL_S)
 
     def on_close(self) -> None:
         """The connection is lost."""

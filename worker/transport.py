@@ -19,7 +19,7 @@ from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
 from queue import Empty
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -42,8 +42,6 @@ MOST_MESSAGES: Final = 100
 MOST_BYTES: Final = 1_000_000
 RECOVERED_AT_ONCE: Final = 500
 NO_WAIT_S: Final = 0.001  # the shortest that the server knows; 0 would be for ever
-# A server that refuses (full, read-only, out of disk) is asked again after this.
-AFTER_REFUSAL_S: Final = 1.0
 
 _FOLDER: Final = Path(__file__).parent / "lua"
 
@@ -238,13 +236,10 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
     def _brpop_read(self, **options: Any) -> bool:
         if not self.atomic_fetch:
             return bool(super()._brpop_read(**options))
-        try:
-            self._end_wait(**options)
-            fetched = self._fetch(self._asked_queues, self._room())
-        except self.ResponseError:
-            # Full, read-only, out of disk. Celery begins its consumer anew, and without a pause in a circle.
-            sleep(AFTER_REFUSAL_S)
-            raise
+        self._end_wait(**options)
+        # None of a queue whose consumer was cancelled meanwhile.
+        queues = [queue for queue in self._asked_queues if queue in self.active_queues]
+        fetched = self._fetch(queues, self._room()) if queues else []
         self._is_empty = not fetched
         self._arrived.extend(fetched)
         if fetched:
