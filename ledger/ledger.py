@@ -134,6 +134,10 @@ class LaneNotEmpty(Exception):  # noqa: N818 - a fact about the lane, not a faul
 class Ledger(Protocol):
     """The durable record of payments and lanes."""
 
+    # Which epoch the latest `take` saw, 0 before the first. It grows when the server is another one or has lost data:
+    # what is queued is then read at its portal before it is sent.
+    epoch: int
+
     # Producers and operators
     async def open(self, requests: Sequence[NewPayment]) -> list[Opened]:
         """Write requests down in order and make their lanes due; one answer per request, each decided atomically."""

@@ -33,6 +33,7 @@ class Dispatcher:
         self._lanes: dict[str, Lane] = {}
         self._driving: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._epoch = 0
 
     async def run(self) -> None:
         """Take and drive lanes; returns after `stop` when every lane has been handed back."""
@@ -61,6 +62,7 @@ class Dispatcher:
         room = MOST_LANES - len(self._driving)
         try:
             leases, next_s = await self._deps.ledger.take(self._owner, min(room, TAKEN_AT_ONCE)) if room else ([], None)
+            self._note_epoch(self._deps.ledger.epoch)
             if leases:
                 failpoint("lane.taken", [lease.portal for lease in leases])
             for lease in leases:
@@ -76,6 +78,11 @@ class Dispatcher:
         except Exception as error:
             log.exception("dispatcher.stumbled", error=type(error).__name__)
             await asyncio.sleep(AFTER_OUTAGE_S)
+
+    def _note_epoch(self, epoch: int) -> None:
+        if self._epoch and epoch != self._epoch:
+            log.warning("ledger.epoch", epoch=epoch)
+        self._epoch = epoch
 
     async def _drive(self, lease: Lease, began: float) -> None:
         """One lane from lease to release; whatever goes wrong stays in this lane."""

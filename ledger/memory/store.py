@@ -57,6 +57,7 @@ class MemoryLedger:
         self._quiet_s = quiet_s
         # Two ledgers on one book are two processes on one server.
         self._book = book or Book(clock, timedelta(seconds=retention_s), server)
+        self.epoch = 0
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
 
     # Producers and operators
@@ -225,7 +226,8 @@ class MemoryLedger:
 
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
-        self._remembered = self._book.guard(self._remembered, self._quiet_s).id
+        era = self._book.guard(self._remembered, self._quiet_s)
+        self._remembered, self.epoch = era.id, era.number
         now, lanes = self._book.now(), self._book.lanes.values()
         due = sorted((lane.due, lane.portal) for lane in lanes if lane.due is not None and lane.due <= now)
         leases = [self._lease_to(owner, self._book.lanes[portal]) for _, portal in due[:limit]]

@@ -200,17 +200,18 @@ def resume(portal: str) -> Step[bool]:
 
 def take(
     owner: str, limit: int, lease_ms: int, request: str, guard: Guard
-) -> Step[tuple[list[Lease], float | None, str]]:
-    """Lease due lanes; the answer ends with the ledger's id."""
+) -> Step[tuple[list[Lease], float | None, str, int]]:
+    """Lease due lanes; the answer ends with the ledger's id and the number of its epoch."""
 
-    def decode(reply: Reply) -> tuple[list[Lease], float | None, str]:
-        wait, ledger_id, *taken = records.items(reply)
+    def decode(reply: Reply) -> tuple[list[Lease], float | None, str, int]:
+        wait, ledger_id, epoch, *taken = records.items(reply)
         leases = [
             Lease(PortalKey(records.text(portal)), owner, records.number(fence))
             for portal, fence in zip(taken[::2], taken[1::2], strict=True)
         ]
         wait_ms = records.number(wait)
-        return leases, None if wait_ms < 0 else wait_ms / 1000, records.text(ledger_id)
+        next_s = None if wait_ms < 0 else wait_ms / 1000
+        return leases, next_s, records.text(ledger_id), records.number(epoch)
 
     return Step("take", (owner, limit, lease_ms, request, guard.remembered, guard.quiet_ms), decode)
 

@@ -47,6 +47,8 @@ class RedisLedger:
         self._quiet_ms = ms(quiet_s)
         self._scripts = scripts or load_scripts()
         self._request_name = request_name
+        self.epoch = 0
+        self.epoch = 0
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
         self._wake_up = WakeUp(client)
 
@@ -130,7 +132,7 @@ class RedisLedger:
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
         step = steps.take(owner, limit, self._lease_ms, self._request_name(), self._guard())
-        leases, wait_s, self._remembered = await self._run(step)
+        leases, wait_s, self._remembered, self.epoch = await self._run(step)
         return leases, wait_s
 
     def _guard(self) -> Guard:

@@ -11,7 +11,7 @@
            also names a ledger that has no id
   ARGV[5]  id of the ledger as the caller remembers it, or ''
   ARGV[6]  quiet time, ms
-  Returns  {ms until the next lane is due or -1, id of the ledger, portal, fence, portal, fence, ...}
+  Returns  {ms until the next lane is due or -1, id of the ledger, number of its epoch, portal, fence, portal, fence, ...}
 ]]
 local owner, lease_ms = ARGV[1], tonumber(ARGV[3])
 local memo = P .. 't:' .. owner
@@ -30,7 +30,8 @@ local function lease(portal)
   return tostring(fence)
 end
 
-local taken = {0, guard(ARGV[5], ARGV[4], tonumber(ARGV[6])).id}
+local era = guard(ARGV[5], ARGV[4], tonumber(ARGV[6]))
+local taken = {0, era.id, era.number}
 local before = redis.call('HMGET', memo, 'request', 'lanes')
 if before[1] == ARGV[4] then
   for portal, fence in string.gmatch(before[2], '(%S+) (%S+)') do
@@ -44,8 +45,8 @@ else
     taken[#taken + 1] = portal
     taken[#taken + 1] = lease(portal)
   end
-  if #taken > 2 then
-    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(taken, ' ', 3))
+  if #taken > 3 then
+    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(taken, ' ', 4))
     redis.call('PEXPIRE', memo, lease_ms)
   end
 end

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Take one request permit of a portal, or say how long to wait for one; in the same step, what is known about the
   cost of a pay command and the execution-time budget.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   The portal is unreachable or out of order: pause it, longer each time in a row. Outages seen during a pause belong to
   the step before it, so many requests that fail together grow it once and a replay changes nothing.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   The portal says that the execution time is used up: grant nothing until the known reset, else for one step. A replay
   moves the end by the time between the two.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Return a permit whose request was not made. The replay of a lost reply returns one too many, which the reserve of
   `acquire` absorbs.

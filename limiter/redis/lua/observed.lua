@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Learn from an answered request: the time of one command, the account of execution time; and end the rows of refusals
   and outages that make pauses grow. A replay lets the believed time fall by one more step, which is harmless.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Grant nothing for a portal for so long; never shortens a pause. A replay moves the end by the time between the two.
 

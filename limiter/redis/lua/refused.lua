@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   The portal refused a request for its rate: count the bucket as full and pause the portal, longer each time in a row.
   Refusals during a pause belong to the step before it, so many requests refused together grow it once and a replay
