@@ -113,8 +113,8 @@ def _missing(accepted: Told_, rows: Mapping[Invoice, Row], facts: Facts) -> Iter
         if invoice in rows:
             continue
         last = told[-1]
-        if last.handle in facts.waiting:
-            yield Finding(Kind.UNRESOLVED, invoice, "the message is still in the broker")
+        if place := facts.waiting.get(last.handle or ""):
+            yield Finding(Kind.UNRESOLVED, invoice, f"accepted at {last.at_s:.3f} s, and still in the broker ({place})")
         elif not taken_by(facts.rollbacks, last.at_s):
             yield Finding(Kind.LOST, invoice, f"accepted at {last.at_s:.3f} s through the {last.door} door, and gone")
         else:

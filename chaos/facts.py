@@ -105,5 +105,5 @@ class Facts:
     records: Sequence[Record] = ()
     results: Sequence[Result] = ()
     rollbacks: Sequence[Rollback] = ()
-    waiting: frozenset[str] = frozenset()  # handles that are still somewhere in the broker
+    waiting: Mapping[str, str] = field(default_factory=dict)  # handle -> the broker's key that still has its message
     overlaps: int = 0  # calls that the portals themselves saw running beside another for the same invoice

@@ -17,6 +17,7 @@ from ledger.redis.scripts import PREFIX
 _PAGE: Final = 500
 _EVERYTHING: Final = 10_000_000
 _OK: Final = 200
+_SHOWN_BYTES: Final = 2000
 _PAY: Final = "sale.paysystem.pay.invoice"
 _PAID, _REPAID = "record.paid", "record.repaid"
 
@@ -41,6 +42,9 @@ async def gather(scene: Scene, rollbacks: Sequence[Rollback]) -> tuple[Facts, Po
     rows = [_row(payment) async for payment in all_payments(scene)]
     handles = await find_handles(scene, told)
     missing = {each.handle for each in told if each.handle is not None} - handles.keys()
+    waiting = await in_broker(scene, missing)
+    if waiting:
+        await tell_broker(scene)
     facts = Facts(
         told=told,
         rows=rows,
@@ -50,7 +54,7 @@ async def gather(scene: Scene, rollbacks: Sequence[Rollback]) -> tuple[Facts, Po
         records=portals.records,
         results=await asyncio.to_thread(read_results, scene, sorted(handles)),
         rollbacks=rollbacks,
-        waiting=await in_broker(scene, missing),
+        waiting=waiting,
         overlaps=portals.overlaps,
     )
     return facts, portals
@@ -116,20 +120,30 @@ def _result(handle: str, meta: Any) -> Result:
     )
 
 
-async def in_broker(scene: Scene, handles: Iterable[str]) -> frozenset[str]:
-    """Which of these handles stand in a message that the broker still holds, wherever it keeps it.
+async def in_broker(scene: Scene, handles: Iterable[str]) -> dict[str, str]:
+    """Which of these handles stand in a message that the broker still holds, and under which key it keeps it.
 
     Looks at every list, hash and sorted set that is not the ledger's: a transport has places of its own.
     """
-    missing, found = {handle.encode(): handle for handle in handles}, set()
+    missing = {f'"{handle}"'.encode(): handle for handle in handles}
+    found: dict[str, str] = {}
     if not missing:
-        return frozenset()
+        return {}
     async for key in scene.session.redis.scan_iter(count=1000):
         if key.startswith((PREFIX.encode(), b"celery-task-meta-")):
             continue
         text = await _content(scene.session.redis, key)
-        found |= {handle for raw, handle in missing.items() if raw in text}
-    return frozenset(found)
+        found |= {handle: key.decode(errors="replace") for raw, handle in missing.items() if raw in text}
+    return found
+
+
+async def tell_broker(scene: Scene) -> None:
+    """Write the broker's own keys into the history, for whoever looks for a message that did not move on."""
+    async for key in scene.session.redis.scan_iter(count=1000):
+        if not key.startswith((PREFIX.encode(), b"celery-task-meta-")):
+            content = await _content(scene.session.redis, key)
+            text = content[:_SHOWN_BYTES].decode(errors="replace")
+            scene.history.note("broker", key=key.decode(errors="replace"), bytes=len(content), begins=text)
 
 
 async def _content(redis: Any, key: bytes) -> bytes:
@@ -140,7 +154,7 @@ async def _content(redis: Any, key: bytes) -> bytes:
         case b"hash":
             parts = await redis.hvals(key)
         case b"zset":
-            parts = await redis.zrange(key, 0, -1)
+            parts = [b"%s %.0f" % (name, score) for name, score in await redis.zrange(key, 0, -1, withscores=True)]
         case b"string":
             parts = [await redis.get(key) or b""]
         case _:

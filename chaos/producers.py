@@ -33,12 +33,12 @@ class Producer:
             request = {"number": self._number, "door": door, "portal": portal, "wanted": wanted}
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
                 answer = await asyncio.to_thread(self._exchange, request)
-        at_s = self._history.at(float(answer["at"]))
         told = [
-            Told(invoice=Invoice(portal, number), handle=handle, door=door.value, at_s=at_s, text=text)
-            for number, handle, text in answer["told"]
+            Told(invoice=Invoice(portal, number), handle=handle, door=door.value, at_s=self._history.at(at), text=text)
+            for number, handle, text, at in answer["told"]
         ]
-        self._history.note("told", door=door, portal=portal, at_s=at_s, tries=answer["tries"], told=answer["told"])
+        rows = [(each.invoice.number, each.handle, each.at_s, each.text) for each in told]
+        self._history.note("told", door=door, portal=portal, tries=answer["tries"], told=rows)
         return told
 
     def _exchange(self, request: Mapping[str, object]) -> dict[str, Any]:

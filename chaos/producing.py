@@ -15,7 +15,8 @@ PAY_SYSTEM: Final = 1
 _PAUSE_S: Final = 0.1
 
 Wanted = Sequence[tuple[int, str]]  # (invoice, idempotency key or task id)
-Told = list[tuple[int, str | None, str]]  # (invoice, handle or None, why it was refused)
+# (invoice, handle or None, why it was refused, when it was told: epoch seconds)
+Told = list[tuple[int, str | None, str, float]]
 
 
 def ask_ledger(portal: str, wanted: Wanted) -> tuple[Told, int]:
@@ -36,11 +37,12 @@ def ask_ledger(portal: str, wanted: Wanted) -> tuple[Told, int]:
             time.sleep(_PAUSE_S)
             continue
         told: Told = []
+        at = time.time()
         for (number, _), outcome in zip(wanted, outcomes, strict=True):
             if isinstance(outcome, InvalidPayment):
-                told.append((number, None, str(outcome)))
+                told.append((number, None, str(outcome), at))
             else:
-                told.append((number, outcome.id, ""))
+                told.append((number, outcome.id, "", at))
         return told, tries
 
 
@@ -56,14 +58,17 @@ class StockCelery:
     def ask(self, portal: str, wanted: Wanted, *, bulk: bool) -> tuple[Told, int]:
         """Send messages, each again under the same id until the broker takes it."""
         items = [{"invoice_id": number, "pay_system_id": PAY_SYSTEM, "task_id": handle} for number, handle in wanted]
-        tries = 0
         if bulk:
-            tries += self._send("tasks.pay_invoices", {"portal": portal, "payments": items}, None)
-        else:
-            for item in items:
-                handle = str(item.pop("task_id"))
-                tries += self._send("tasks.pay_invoice", {"portal": portal, **item}, handle)
-        return [(number, handle, "") for number, handle in wanted], tries
+            tries = self._send("tasks.pay_invoices", {"portal": portal, "payments": items}, None)
+            return [(number, handle, "", time.time()) for number, handle in wanted], tries
+        tries = 0
+        told: Told = []
+        for (number, handle), item in zip(wanted, items, strict=True):
+            del item["task_id"]
+            tries += self._send("tasks.pay_invoice", {"portal": portal, **item}, handle)
+            # Each message is accepted on its own; a power loss may come between two.
+            told.append((number, handle, "", time.time()))
+        return told, tries
 
     def _send(self, task: str, kwargs: dict[str, Any], task_id: str | None) -> int:
         from kombu.exceptions import OperationalError
@@ -91,7 +96,7 @@ def main() -> None:
         else:
             celery = celery or StockCelery()
             told, tries = celery.ask(request["portal"], wanted, bulk=request["door"] == "bulk")
-        answer = {"number": request["number"], "at": time.time(), "tries": tries, "told": told}
+        answer = {"number": request["number"], "tries": tries, "told": told}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

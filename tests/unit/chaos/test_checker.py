@@ -67,7 +67,7 @@ def test_an_accepted_payment_that_nobody_knows_is_lost() -> None:
 def test_a_message_in_the_broker_is_not_lost_but_unresolved() -> None:
     """Something may still come of it."""
     gone = {"rows": [], "handles": {}, "calls": [], "records": [], "results": []}
-    assert found(**gone, waiting=frozenset({"h"})) == {"unresolved": 1}
+    assert found(**gone, waiting={"h": "payments"}) == {"unresolved": 1}
 
 
 def test_an_acceptance_that_a_power_loss_took_must_be_asked_for_again() -> None:
