@@ -118,8 +118,7 @@ def _broker(settings: Settings) -> dict[str, object]:
 
 def _redis_transport(url: str) -> dict[str, object]:
     return {
-        # Much longer than an admission takes. Nothing of ours uses ETA or countdown, which Celery would deliver again
-        # after each of these periods.
+        # The second net: after this a message goes back whose consumer is not even known as a dead one.
         "visibility_timeout": VISIBILITY_TIMEOUT_S,
         # A sign of life every 5 s; messages of a dead worker come back when three of them are missing.
         "unacked_restore_interval": 5,
