@@ -71,18 +71,21 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def pay(self, portal: Portal, pays: Sequence[Pay], *, singly: bool = False) -> Reply:
+    async def pay(
+        self, portal: Portal, pays: Sequence[Pay], *, singly: bool = False, must_end_by: float | None = None
+    ) -> Reply:
         """Send 1-49 pays and one read-back of their invoices in one batch; an answer per pay, in the order asked.
 
         Raises PortalError where the request as a whole has no answer: its meaning then holds for every pay.
         `singly` sends exactly one pay by a direct call instead: its refusal is raised as well, and `invoices` is empty,
-        so the caller reads back with a `read_back` of its own.
+        so the caller reads back with a `read_back` of its own. `must_end_by` is a moment of `bitrix24.fence.clock`:
+        nothing leaves after it, whatever this process went through on the way.
         """
         if not 1 <= len(pays) <= (1 if singly else PAYS_MAX):
             raise ValueError(f"{len(pays)} pays do not fit into one request")
         if singly:
-            return await self._pay_singly(portal, pays[0])
-        value, took_s = await self._ask(portal, BATCH_METHOD, batch_params(pays))
+            return await self._pay_singly(portal, pays[0], must_end_by)
+        value, took_s = await self._ask(portal, BATCH_METHOD, batch_params(pays), must_end_by)
         batch = read_batch(value, len(pays))
         if batch is None:
             raise _error(portal, BATCH_METHOD, Ending(where=Where.REPLY, status=200, body=Body.JSON, in_batch=True))
@@ -107,17 +110,17 @@ class Client:
         value, _ = await self._ask(portal, method, params or {})
         return value.get("result")
 
-    async def _pay_singly(self, portal: Portal, pay: Pay) -> Reply:
-        value, took_s = await self._ask(portal, PAY_METHOD, pay_params(pay))
+    async def _pay_singly(self, portal: Portal, pay: Pay, must_end_by: float | None) -> Reply:
+        value, took_s = await self._ask(portal, PAY_METHOD, pay_params(pay), must_end_by)
         if value.get("result") is not True:
             raise _error(portal, PAY_METHOD, Ending(where=Where.REPLY, status=200, body=Body.JSON))
         return Reply(answers=(Claims(),), invoices={}, took_s=took_s, operating=operating_of(value.get("time")))
 
     async def _ask(
-        self, portal: Portal, method: str, params: Mapping[str, object]
+        self, portal: Portal, method: str, params: Mapping[str, object], must_end_by: float | None = None
     ) -> tuple[Mapping[str, object], float]:
         """A reply that has a `result` and how long it took; raises PortalError for everything else."""
-        came = await self._transport.post(portal, method, json.dumps(params, allow_nan=False).encode())
+        came = await self._transport.post(portal, method, json.dumps(params, allow_nan=False).encode(), must_end_by)
         if isinstance(came, Lost):
             raise _lost(portal, method, came)
         value = parse(came.text)

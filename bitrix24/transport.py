@@ -174,8 +174,10 @@ class Transport:
     ) -> None:
         await self.close()
 
-    async def post(self, portal: Portal, method: str, body: bytes) -> HttpReply | Lost:
-        """Send one request and read its reply, within the total timeout counted from this call.
+    async def post(
+        self, portal: Portal, method: str, body: bytes, must_end_by: float | None = None
+    ) -> HttpReply | Lost:
+        """Send one request and read its reply, within the total timeout counted from this call, or sooner.
 
         Never raises for what happens on the way, and never sends twice.
         """
@@ -184,10 +186,11 @@ class Transport:
         forbidden = endpoint_problem(URL(portal.endpoint), allow_insecure=self._allow_insecure)
         if forbidden:
             return Lost(left=False, reason=f"the portal's address {forbidden[0]}")
-        payload = _Body(body, portal.key, self._fence, self._clock, self._clock() + self._total_s)
         started = self._clock()
+        ends = started + self._total_s if must_end_by is None else min(must_end_by, started + self._total_s)
+        payload = _Body(body, portal.key, self._fence, self._clock, ends)
         try:
-            async with asyncio.timeout(self._total_s):
+            async with asyncio.timeout(ends - started):
                 status, text, location = await self._exchange(self._session, portal, method, payload)
         except Exception as error:  # noqa: BLE001 - whatever breaks in there is lost or not sent, and names the URL
             return self._lost(error, left=payload.left_at is not None)
@@ -195,7 +198,7 @@ class Transport:
 
     def _lost(self, error: Exception, *, left: bool) -> Lost:
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
-            return Lost(left, f"no reply within {self._total_s:g} s")
+            return Lost(left, f"no reply within {self._total_s:g} s" if left else "its time was over before it began")
         certificate = isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError)
         return Lost(left, _reason(error), certificate)
 

@@ -79,10 +79,15 @@ class Lane:
         if self.lingers_until is None:
             self.lingers_until = self.clock() + LINGER_S
 
-    def may_send(self, claim_began: float, http_total_s: float) -> bool:
-        """Whether a call that starts now is over before the lease is, and began soon enough after its claim."""
-        now = self.clock()
-        return now + http_total_s <= self.believed_until and now - claim_began <= CLAIM_TO_SEND_S
+    def may_send_until(self, claim_began: float, http_total_s: float) -> float | None:
+        """The moment by which a call that starts now must be over: inside the lease, and begun soon after its claim.
+
+        None: nothing may be sent. The moment travels with the call and is looked at again right before its first byte,
+        because this process may be stopped at any point in between.
+        """
+        ends = self.clock() + http_total_s
+        soon = ends - http_total_s - claim_began <= CLAIM_TO_SEND_S
+        return ends if soon and ends <= self.believed_until else None
 
     def launch(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a request fly beside the others."""

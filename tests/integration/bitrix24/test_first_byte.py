@@ -15,7 +15,7 @@ HTTP_TOTAL_S = 5.0
 
 async def test_after_a_standstill_nothing_leaves() -> None:
     """The process stood still between the start of the call and its first byte: the lease may be another's by now."""
-    moments = itertools.chain([0.0, 0.0], itertools.repeat(HTTP_TOTAL_S))
+    moments = itertools.chain([0.0], itertools.repeat(HTTP_TOTAL_S))
     async with (
         running_emulator() as emulator,
         Client(http_total_s=HTTP_TOTAL_S, allow_insecure=True, clock=lambda: next(moments)) as client,

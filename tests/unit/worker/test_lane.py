@@ -37,7 +37,8 @@ def a_lane(clock: Clock, *, lease_s: float) -> Lane:
 def test_nothing_is_sent_that_could_outlive_the_lease(lease_s: float, may: bool) -> None:
     """A call that starts now must be over before another driver may have the lane."""
     clock = Clock()
-    assert a_lane(clock, lease_s=lease_s).may_send(clock.now, HTTP_TOTAL_S) is may
+    until = a_lane(clock, lease_s=lease_s).may_send_until(clock.now, HTTP_TOTAL_S)
+    assert until == (clock.now + HTTP_TOTAL_S if may else None)
 
 
 def test_a_claim_that_waited_too_long_is_not_sent() -> None:
@@ -45,9 +46,9 @@ def test_a_claim_that_waited_too_long_is_not_sent() -> None:
     clock = Clock()
     lane, claim_began = a_lane(clock, lease_s=1000), clock.now
     clock.now += CLAIM_TO_SEND_S
-    assert lane.may_send(claim_began, HTTP_TOTAL_S)
+    assert lane.may_send_until(claim_began, HTTP_TOTAL_S) == clock.now + HTTP_TOTAL_S
     clock.now += 0.1
-    assert not lane.may_send(claim_began, HTTP_TOTAL_S)
+    assert lane.may_send_until(claim_began, HTTP_TOTAL_S) is None
 
 
 def test_a_lost_lane_sends_nothing_more() -> None:
@@ -57,4 +58,4 @@ def test_a_lost_lane_sends_nothing_more() -> None:
     assert lane.goes_on()
     lane.lose()
     assert not lane.goes_on()
-    assert not lane.may_send(clock.now, 0.0)
+    assert lane.may_send_until(clock.now, 0.0) is None
