@@ -94,7 +94,7 @@ class Admission:
                     _acknowledge(request)
                 case _:
                     _acknowledge(request)
-        await self._results.deliver(ended)
+        self._results.deliver_beside(ended)
 
     async def _tell(self, refused: Refused) -> None:
         handle = refused.request.handle

@@ -11,6 +11,7 @@ from ledger.ledger import Lease, LeaseLost
 from worker.deps import Deps
 from worker.driver import drive, hand_over
 from worker.lane import SLICE_S, Lane
+from worker.outages import is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -108,12 +109,13 @@ class Dispatcher:
     async def _driven(self, lane: Lane) -> None:
         try:
             await drive(lane, self._deps)
-        except (RedisError, OSError) as error:
+        except Exception as error:
+            if not is_outage(error):
+                # Handed back, it would fail again at once: its lease keeps it from everybody for a while.
+                await lane.all_landed()
+                raise
             log.warning("ledger.unavailable", portal=lane.key, error=type(error).__name__)
             await hand_over(lane, self._deps)
-        except Exception:
-            await lane.all_landed()
-            raise
 
     async def _lane(self, lease: Lease, began: float) -> Lane | None:
         """The lane with its portal's credential, or None where this process has none for it."""

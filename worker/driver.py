@@ -153,6 +153,9 @@ async def send_suspect(lane: Lane, deps: Deps) -> None:
             failpoint("lane.claimed", claimed.payments)
             await send_and_settle(lane, claimed.payments, claim_began, deps)
         else:
+            # Others were faster, or the lane is held: whoever drives it next looks again.
+            lane.wait_s = QUARANTINE_WAIT_S
+            lane.close()
             await deps.limiter.give_back(lane.key, lane.limits)
 
 
@@ -168,13 +171,15 @@ def batch_size(permit: Permit, *, singly: bool) -> int:
 
 async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: float, deps: Deps) -> None:
     """One attempt for claimed payments: send, judge, settle."""
-    if not lane.may_send(claim_began, deps.http_total_s):
+    must_end_by = lane.may_send_until(claim_began, deps.http_total_s)
+    if must_end_by is None:
         await settle(lane, [Decision(payment, Requeue()) for payment in payments], deps)
         return
     deps.results.show_started(payments)
     singly = lane.singly and len(payments) == 1
     try:
-        reply = await _answered(deps.client.pay(lane.portal, [_pay(row) for row in payments], singly=singly))
+        pays = [_pay(row) for row in payments]
+        reply = await _answered(deps.client.pay(lane.portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
         await heed(lane, [error], deps, sent_singly=singly)

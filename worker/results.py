@@ -5,7 +5,8 @@ The ledger's outbox keeps a final result until it was delivered, so a lost deliv
 
 import asyncio
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -14,11 +15,16 @@ from celery import states
 from celery.exceptions import TaskRevokedError
 
 from config.failpoints import failpoint
-from ledger.ledger import Ledger, Settled, Undelivered
+from ledger.ledger import Ledger, Undelivered
 from ledger.payment import Handle, Payment, State
 from tasks.result import failure_of, result_of
 
 log = structlog.get_logger(__name__)
+
+# A backend that takes longer is away. Its time is no lane's time, so it may be long.
+PUT_WITHIN_S = 30.0
+MOST_BESIDE = 500  # deliveries under way at once; each holds one request's payments in memory
+BACKEND_THREADS = 4
 
 Meta = tuple[Handle, str, object]  # handle, Celery state, result (a JSON value, or an exception)
 
@@ -57,11 +63,13 @@ class CeleryMailbox:
 
     def __init__(self, backend: Any) -> None:  # Celery has no types
         self._backend = backend
+        # Threads of its own: a backend that hangs must not use up those that resolve the portals' names.
+        self._threads = ThreadPoolExecutor(BACKEND_THREADS, "results")
 
     async def put(self, metas: Sequence[Meta], *, only_new: bool) -> None:
         """Celery itself never overwrites a SUCCESS; a state that would come late is not worth a read."""
         if not only_new:
-            await asyncio.to_thread(self._put, metas)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._put, metas)
 
     def _put(self, metas: Sequence[Meta]) -> None:
         for handle, state, result in metas:
@@ -77,22 +85,26 @@ class Results:
         self._telling: set[asyncio.Task[bool]] = set()
 
     def show_started(self, payments: Sequence[Payment]) -> None:
-        """Let payments show as STARTED, in the background: it never overwrites anything, so it may come late."""
+        """Let payments show as STARTED, beside: it never overwrites anything, so it may come late."""
         metas: list[Meta] = [(Handle(payment.id), states.STARTED, None) for payment in payments]
-        telling = asyncio.create_task(self._quietly(self._mailbox.put(metas, only_new=True)))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        self._beside(self._quietly(self._put(metas, only_new=True)))
 
-    async def deliver_settled(self, settled: Sequence[Settled]) -> None:
-        """Deliver what ended, under every handle that asked for it."""
-        await self.deliver([Undelivered(handle, row.payment) for row in settled for handle in row.handles])
+    def deliver_beside(self, undelivered: Sequence[Undelivered]) -> None:
+        """Deliver while the lane goes on: a backend that hangs keeps no payment waiting. The outbox remembers."""
+        if undelivered:
+            self._beside(self.deliver(undelivered))
+
+    async def finish(self, patience_s: float) -> None:
+        """Let what is under way arrive; what does not is delivered by another worker's sweeper."""
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=patience_s)
 
     async def deliver(self, undelivered: Sequence[Undelivered]) -> bool:
         """Store final results and confirm them; False when the result backend is away: they stay in the outbox."""
         if not undelivered:
             return True
         metas = [_final(entry) for entry in undelivered]
-        if not await self._quietly(self._mailbox.put(metas, only_new=False)):
+        if not await self._quietly(self._put(metas, only_new=False)):
             return False
         failpoint("results.stored", [entry.payment for entry in undelivered])
         await self._quietly(self._ledger.delivered([entry.handle for entry in undelivered]))
@@ -101,7 +113,19 @@ class Results:
     async def refuse(self, handle: Handle, error: Exception) -> None:
         """Store why a request was not accepted; raises what the backend raises, because nothing else remembers it."""
         state = states.REVOKED if isinstance(error, TaskRevokedError) else states.FAILURE
-        await self._mailbox.put([(handle, state, error)], only_new=False)
+        await self._put([(handle, state, error)], only_new=False)
+
+    def _beside(self, work: Coroutine[Any, Any, bool]) -> None:
+        if len(self._telling) >= MOST_BESIDE:
+            work.close()  # the backend does not keep up: the sweeper delivers it later
+            return
+        telling = asyncio.create_task(work)
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _put(self, metas: Sequence[Meta], *, only_new: bool) -> None:
+        async with asyncio.timeout(PUT_WITHIN_S):
+            await self._mailbox.put(metas, only_new=only_new)
 
     async def _quietly(self, work: Awaitable[None]) -> bool:
         try:

@@ -37,6 +37,7 @@ LOOK_S = 0.2  # how often a start that waits for Redis looks whether it is to st
 AFTER_OUTAGE_S = 1.0
 # Contract: a process stops within 30 s of SIGTERM. Calls that last longer become in doubt and are read back.
 PATIENCE_S = 22.0
+RESULTS_PATIENCE_S = 3.0
 STOP_WITHIN_S = 28.0
 DAY_S = 86_400
 # A portal that left five calls of one invoice unanswered, each read back as unpaid, needs a person.
@@ -106,6 +107,7 @@ class Runtime:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await deps.results.finish(RESULTS_PATIENCE_S)
             log.info("runtime.stopped")
 
     async def _until_stopped(self, parts: Sequence[asyncio.Task[None]]) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, assert_never
 
 import structlog
-from redis.exceptions import RedisError
 
 from config.failpoints import failpoint
-from ledger.ledger import LeaseLost, Settled
+from ledger.ledger import LeaseLost, Settled, Undelivered
 from ledger.payment import OPEN, State
 from ledger.verdict import Decision
 from tasks.result import instant
 from worker.deps import Deps
 from worker.lane import Lane
+from worker.outages import is_outage
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while Redis is away
 
 
 async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
-    """Write one request's verdicts in one step and deliver the results of what ended.
+    """Write one request's verdicts in one step and let the results of what ended be delivered.
 
     An outage of Redis is waited out as long as the lease is believed; after that the next driver recovers what is
     still in `sending`, so nothing is lost by leaving.
@@ -38,7 +38,7 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
     for row in settled:
         _tell(row)
     _alarm(lane, [row for row in settled if _is_unread(row)])
-    await deps.results.deliver_settled(settled)
+    deps.results.deliver_beside([Undelivered(handle, row.payment) for row in settled for handle in row.handles])
 
 
 async def durably(lane: Lane, step: Callable[[], Awaitable[T]]) -> T:
@@ -47,8 +47,8 @@ async def durably(lane: Lane, step: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await step()
-        except (RedisError, OSError) as error:
-            if lane.clock() + pause_s >= lane.believed_until:
+        except Exception as error:
+            if not is_outage(error) or lane.clock() + pause_s >= lane.believed_until:
                 raise
             log.warning("ledger.unavailable", portal=lane.key, error=type(error).__name__, retry_s=pause_s)
             await asyncio.sleep(pause_s)
