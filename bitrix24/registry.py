@@ -4,6 +4,7 @@ The configured portals, in Redis: what is public in clear, the credential encryp
   b24pay:{0}:portals           hash  key -> JSON {version, addresses, public fields, secret}
   b24pay:{0}:portal_addresses  hash  "host:…" / "member:…" -> key
   b24pay:{0}:portal_versions   hash  key -> how often it was stored
+  b24pay:{0}:portals_removed   hash  keys and addresses of removed portals whose payments are still remembered
 
 The secret is sealed together with the key and the address it belongs to: a record that was edited so that another host
 would get the credential does not decrypt into a portal.
@@ -25,6 +26,7 @@ from bitrix24.secret import Secret
 _PORTALS: Final = "b24pay:{0}:portals"
 _ADDRESSES: Final = "b24pay:{0}:portal_addresses"
 _VERSIONS: Final = "b24pay:{0}:portal_versions"
+_REMOVED: Final = "b24pay:{0}:portals_removed"
 # How long a portal is believed without asking Redis: a driver sends several batches in that time, and a changed
 # credential or limit is still seen before an operator has looked up.
 _CACHE_S: Final = 2.0
@@ -51,6 +53,10 @@ class PortalExists(RegistryError):  # noqa: N818 - names what is wrong
     def __init__(self, message: str, other: str) -> None:
         super().__init__(message)
         self.other = other
+
+
+class PortalRemembered(PortalExists):
+    """The payments of a removed portal are still remembered, and they belong to another key or another address."""
 
 
 class SecretKeyMissing(RegistryError):  # noqa: N818 - names what is wrong
@@ -102,20 +108,27 @@ class PortalRegistry:
         """Store or replace a portal in one atomic step and return its version.
 
         `moved` allows a stored key to change its address (the same portal, renamed). Raises PortalExists,
-        SecretKeyMissing.
+        PortalRemembered, SecretKeyMissing.
         """
         record = json.dumps(_record(portal, self._sealed(portal)), separators=(",", ":"))
         flag = "1" if moved else "0"
         version, other = cast(
             "tuple[int, str | bytes]",
             await self._put(
-                keys=[_PORTALS, _ADDRESSES, _VERSIONS], args=[portal.key, record, flag, *_addresses(portal)]
+                keys=[_PORTALS, _ADDRESSES, _VERSIONS, _REMOVED], args=[portal.key, record, flag, *_addresses(portal)]
             ),
         )
         self._cache.pop(portal.key, None)
         if version == 0:
             name = _text(other)
             raise PortalExists(f"this portal is already configured under the key {name}: use it, or remove it", name)
+        if version == -2:  # noqa: PLR2004 - the script's answers
+            name = _text(other)
+            text = f"the payments of this portal are remembered under the key {name}: add it under that key again"
+            raise PortalRemembered(text, name)
+        if version == -3:  # noqa: PLR2004
+            text = f"the key {portal.key} remembers the payments of another portal: use another key"
+            raise PortalRemembered(text, portal.key)
         if version < 0:
             text = f"the key {portal.key} belongs to a portal with another address: use another key, or remove it"
             raise PortalExists(text, portal.key)
@@ -144,9 +157,13 @@ class PortalRegistry:
         """What may be shown of one portal; raises UnknownPortal."""
         return _stored(key, await self._raw(key))
 
-    async def remove(self, key: str) -> bool:
-        """Forget a portal; False where there was none. Its lane is the caller's to look at first."""
-        removed = await self._remove(keys=[_PORTALS, _ADDRESSES], args=[key])
+    async def remove(self, key: str, *, remembered_s: float = 0.0) -> bool:
+        """Forget a portal; False where there was none. Its lane is the caller's to look at first.
+
+        For `remembered_s`, as long as its finished payments are known, neither its key nor its address is given to
+        another: an invoice that was paid under this key would be unknown under the next one.
+        """
+        removed = await self._remove(keys=[_PORTALS, _ADDRESSES, _REMOVED], args=[key, round(remembered_s * 1000)])
         self._cache.pop(key, None)
         return bool(removed)
 

@@ -90,7 +90,7 @@ def _of_portals(error: Exception) -> CommandError | None:
 
 
 def _of_registry(error: "RegistryError") -> CommandError:
-    from bitrix24.registry import CannotDecrypt, PortalExists, SecretKeyMissing
+    from bitrix24.registry import CannotDecrypt, PortalExists, PortalRemembered, SecretKeyMissing
 
     step, code = "See `b24pay portal list`.", Exit.REFUSED
     if isinstance(error, SecretKeyMissing):
@@ -99,6 +99,10 @@ def _of_registry(error: "RegistryError") -> CommandError:
     elif isinstance(error, CannotDecrypt):
         step = "Set B24PAY_SECRET_KEYS to all keys that are in use, the newest first; `b24pay doctor` looks again."
         code = Exit.CONFIGURATION
+    elif isinstance(error, PortalRemembered):
+        step = (
+            "Otherwise an invoice that was paid could be paid again. The same portal under a new address: add --moved."
+        )
     elif isinstance(error, PortalExists):
         step = "See `b24pay portal list`. The same portal under a new address: add --moved."
     return CommandError(_sentence(str(error)), step, code)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NONE_YET: Final = "No portals yet. Add one with `b24pay portal add KEY`."
 
+_DAY_S: Final = 86_400.0
+
 
 @click.group()
 def portal() -> None:
@@ -169,14 +171,15 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
     async def work() -> int:
         async with open_session() as session:
             await session.registry.show(key)
-            still_open = _open(await lane_of(session, key))
+            lane = await lane_of(session, key)
+            still_open = _open(lane)
             if dry_run and still_open:
                 cause = f"The lane {key} has {still_open} open payments."
                 raise CommandError(cause, f"See them with `b24pay list --portal {key}`; let them end, or cancel them.")
             if not dry_run:
                 # The lane first: it refuses while payments are open, and then the credential is still needed.
                 await session.ledger.remove_lane(key)
-                await session.registry.remove(key)
+                await session.registry.remove(key, remembered_s=_remembered_s(session, lane))
         output.data({"key": key, "removed": not dry_run}, f"Portal {key}: {_done('removed', dry_run=dry_run)}")
         return Exit.DONE
 
@@ -217,6 +220,11 @@ def _open(lane: "LaneView | None") -> int | None:
     from ledger.payment import OPEN
 
     return sum(lane.counts[state] for state in OPEN) if lane else None
+
+
+def _remembered_s(session: Session, lane: "LaneView | None") -> float:
+    """How long the lane's finished payments are known; a key that never paid anything is free at once."""
+    return session.settings.retention_days * _DAY_S if lane and any(lane.counts.values()) else 0.0
 
 
 def _lane_state(lane: "LaneView | None") -> Text:

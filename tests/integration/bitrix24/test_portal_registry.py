@@ -9,7 +9,15 @@ from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 
 from bitrix24.portal import Portal, parse_portal
-from bitrix24.registry import BrokenRecord, CannotDecrypt, PortalExists, PortalRegistry, SecretKeyMissing, UnknownPortal
+from bitrix24.registry import (
+    BrokenRecord,
+    CannotDecrypt,
+    PortalExists,
+    PortalRegistry,
+    PortalRemembered,
+    SecretKeyMissing,
+    UnknownPortal,
+)
 from config.connections import async_redis_client
 
 CODE = "canarycanary9secret"
@@ -104,6 +112,21 @@ async def test_a_key_keeps_its_address_unless_it_moved(registry: PortalRegistry)
     await registry.put(elsewhere, moved=True)
     assert (await registry.get("acme")).host == "renamed.bitrix24.com"
     await registry.put(a_portal("second"))
+
+
+async def test_a_removed_portal_is_remembered_with_its_payments(registry: PortalRegistry):
+    """Its paid invoices are known under its key alone: neither key nor address goes to another, until they fade."""
+    await registry.put(a_portal())
+    assert await registry.remove("acme", remembered_s=1000)
+    with pytest.raises(PortalRemembered) as caught:
+        await registry.put(a_portal("second"))
+    assert caught.value.other == "acme"
+    with pytest.raises(PortalRemembered):
+        await registry.put(a_portal(host="other.bitrix24.com"))
+    await registry.put(a_portal())
+    assert await registry.remove("acme", remembered_s=-1)
+    await registry.put(a_portal("second"))
+    await registry.put(a_portal(host="other.bitrix24.com"))
 
 
 async def test_removing_frees_the_address_and_versions_go_on(registry: PortalRegistry):
