@@ -13,7 +13,7 @@ _STOP_WITHIN_S: Final = 8.0
 _HURRY_WITHIN_S: Final = 1.0
 # Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
 # The directory is thrown away with the process: nobody is left to do it.
-_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
+_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
 
 
 class Child:

@@ -48,7 +48,7 @@ def procfile_command(name: str) -> list[str]:
 
 
 # Ends a worker's group when the tests themselves are killed. It waits for a pipe that closes with them.
-GUARD = 'read -r _; kill -KILL -- "-$1"'
+GUARD = 'read -r _; kill -s KILL -- "-$1"'
 
 
 @dataclass

@@ -167,8 +167,8 @@ class Supervisor:
         end = time.monotonic() + pause_s
         while not self._stopping and (left_s := end - time.monotonic()) > 0:
             self._sleep(left_s)
-            self._stopping = any(number != signal.SIGHUP for number in self._signals)
-            self._signals.clear()
+            while self._signals:  # one by one: another may come meanwhile
+                self._stopping |= self._signals.pop(0) != signal.SIGHUP
 
     def _sleep(self, for_s: float | None) -> None:
         """Until a signal comes, the end of a child among them."""
