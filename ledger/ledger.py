@@ -73,7 +73,7 @@ class Claimed:
 
     payments: tuple[Payment, ...]
     waiting: int  # without the suspects
-    suspects: int = 0  # how many of those wait that only a claim for a suspect gives out
+    suspects: int = 0  # how many a claim for a suspect would give out one by one; a held lane gives none
 
 
 @dataclass(frozen=True, slots=True)

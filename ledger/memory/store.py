@@ -270,7 +270,7 @@ class MemoryLedger:
             elif len(lane.queue) >= at_least:
                 self._send(lane, lane.queue, limit, name)
         claimed = tuple(book.rows[payment_id] for payment_id in lane.sending if book.rows[payment_id].claim == name)
-        return Claimed(claimed, len(lane.queue), len(lane.suspects))
+        return Claimed(claimed, len(lane.queue), len(lane.suspects) if lane.held is None else 0)
 
     def _send(self, lane: Lane, queue: list[PaymentId], limit: int, name: str) -> None:
         """Move from this queue to sending, and what a lost history may have sent into doubt."""

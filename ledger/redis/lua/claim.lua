@@ -15,7 +15,8 @@
   ARGV[8]  id of the ledger as the caller remembers it, or ''
   ARGV[9]  a fresh random name, for a ledger that has none
   ARGV[10] quiet time, ms
-  Returns  {0} when the lease is lost, else {1, payments that still wait, suspects that wait, row, ...}
+  Returns  {0} when the lease is lost, else {1, payments that still wait, suspects that may be claimed, row, ...};
+           a held lane gives no suspects out
 ]]
 -- Names in the list that are not queued any more are stepped over, and those that a lost history may have sent are put
 -- in doubt; one step handles so many of them at the most.
@@ -74,5 +75,6 @@ elseif redis.call('HEXISTS', lane, 'held') == 0 then
     if not pass(id) then skips = skips - 1 end
   end
 end
-answer[2], answer[3] = waiting(), suspects(portal)
+answer[2] = waiting()
+if redis.call('HEXISTS', lane, 'held') == 0 then answer[3] = suspects(portal) end
 return answer

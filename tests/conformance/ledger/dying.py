@@ -110,6 +110,17 @@ class Dying:
         claim = await world.ledger.claim(lease, 10, at_least=2)
         assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 1)
 
+    async def test_a_held_lane_offers_no_suspect(self, world: World):
+        """Its driver has nothing to come back for; resumed, the suspect waits where it was."""
+        lease = await suspected(world)
+        await world.ledger.hold(PORTAL, "OPERATOR", "it kills workers")
+        for suspect in (False, True):
+            claim = await world.ledger.claim(lease, 10, suspect=suspect)
+            assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 0)
+        await world.ledger.resume(PORTAL)
+        claim = await world.ledger.claim(lease, 10, suspect=True)
+        assert [payment.id for payment in claim.payments] == ["h1"]
+
     async def test_a_lane_with_only_a_suspect_is_due(self, world: World):
         """It waits apart, but it is not forgotten."""
         lease = await suspected(world)
