@@ -50,10 +50,14 @@ class StockCelery:
     """A producer's Celery application that has none of our code."""
 
     def __init__(self) -> None:
+        self._app = self._fresh()
+
+    @staticmethod
+    def _fresh() -> Any:
         from celery import Celery
 
         url = os.environ["CELERY_URL"]
-        self._app = Celery("somebody-else", broker=url, backend=url, set_as_current=False)
+        return Celery("somebody-else", broker=url, backend=url, set_as_current=False)
 
     def ask(self, portal: str, wanted: Wanted, *, bulk: bool) -> tuple[Told, int]:
         """Send messages, each again under the same id until the broker takes it."""
@@ -71,16 +75,15 @@ class StockCelery:
         return told, tries
 
     def _send(self, task: str, kwargs: dict[str, Any], task_id: str | None) -> int:
-        from kombu.exceptions import OperationalError
-        from redis.exceptions import RedisError
-
         tries = 1
         while True:
             try:
                 self._app.send_task(task, kwargs=kwargs, task_id=task_id, queue="payments", ignore_result=True)
-            except (OperationalError, RedisError, OSError):
+            except Exception:  # noqa: BLE001 - in an outage kombu raises what it trips over, an AttributeError among them
                 tries += 1
                 time.sleep(_PAUSE_S)
+                # Its connection may be of no use any more.
+                self._app = self._fresh()
             else:
                 return tries
 
