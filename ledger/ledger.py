@@ -199,6 +199,8 @@ class Ledger(Protocol):
     async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
         """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost.
 
+        A payment that had no answer to two attempts is given out alone, so that one that hangs its portal does not
+        take others with it.
         Payments whose driver died twice are suspects: only `suspect=True` gives them out, one at a time and nothing
         else, so that a payment that kills its process does not take others with it.
         """

@@ -33,6 +33,9 @@ from ledger.payment import (
 )
 from ledger.verdict import Decision
 
+# So many attempts without an answer, and the next is made alone: what hangs its portal takes no others along.
+ALONE_ATTEMPTS = 2
+
 
 def _wall_clock() -> datetime:
     return datetime.now(UTC)
@@ -280,9 +283,13 @@ class MemoryLedger:
             if book.perhaps_sent(row):
                 book.screen(row)
                 continue
+            alone = row.attempts >= ALONE_ATTEMPTS
+            if alone and sent:
+                queue.insert(0, row.id)
+                break
             lane.sending.append(row.id)
             book.move(replace(row, attempts=row.attempts + 1, sent_at=book.now(), claim=name), State.SENDING)
-            sent += 1
+            sent = limit if alone else sent + 1
 
     async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""

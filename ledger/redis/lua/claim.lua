@@ -27,6 +27,10 @@ local queue = P .. (suspect and 'x:' or 'q:') .. portal
 local limit = suspect and math.min(1, tonumber(ARGV[5])) or tonumber(ARGV[5])
 local claim = ARGV[3] .. '.' .. ARGV[4]
 local answer = {1, 0, 0}
+-- So many attempts without an answer, and the next is made alone: what hangs its portal must not take the payments
+-- beside it along, whose requests fail with it.
+local ALONE_ATTEMPTS = 2
+local full = false
 
 local function send(id, record)
   move(id, record, 's')
@@ -43,7 +47,13 @@ local function screen(id, record)
   redis.call('ZADD', P .. 'd:' .. portal, read_at, id)
 end
 
--- True when the payment was claimed.
+local function send_in_company(id, record)
+  local alone = tonumber(record.a or 0) >= ALONE_ATTEMPTS
+  full = alone
+  if alone and #answer > 3 then redis.call('LPUSH', queue, id) else send(id, record) end
+end
+
+-- True when the payment was claimed, or is to be claimed alone after this claim.
 local function pass(id)
   local record = read(id)
   if not record or record.s ~= 'q' then return false end
@@ -52,7 +62,7 @@ local function pass(id)
   elseif perhaps_sent(record) then
     screen(id, record)
   else
-    send(id, record)
+    send_in_company(id, record)
     return true
   end
   return false
@@ -69,7 +79,7 @@ if number <= tonumber(redis.call('HGET', lane, 'claim')) then
 elseif redis.call('HEXISTS', lane, 'held') == 0 then
   redis.call('HSET', lane, 'claim', number)
   local skips = (suspect or waiting() >= tonumber(ARGV[6])) and SKIPS or 0
-  while #answer < limit + 3 and skips > 0 do
+  while #answer < limit + 3 and skips > 0 and not full do
     local id = redis.call('LPOP', queue)
     if not id then break end
     if not pass(id) then skips = skips - 1 end

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.ledger import LeaseLost
 from ledger.payment import State
-from ledger.verdict import Decision, Requeue
+from ledger.verdict import Decision, InDoubt, Requeue, Unpaid
 from tests.conformance.ledger.world import (
     LEASE_S,
     LOST,
@@ -158,6 +158,47 @@ class Driving:
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10)
         assert ([payment.id for payment in claim.payments], claim.waiting) == (["h2"], 0)
+
+    async def test_what_had_no_answer_twice_is_claimed_alone(self, world: World):
+        """Two requests of a group were lost; the third time each of it stands for itself, in the old order."""
+        await accepted(world, "h1", "h2")
+        lease = await take_one(world)
+        for _ in range(2):
+            payments = (await world.ledger.claim(lease, 10)).payments
+            assert len(payments) == 2
+            await settle(world, lease, payments, InDoubt(0))
+            await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        await world.ledger.open([an_ask("h3", invoice_id=3), an_ask("h4", invoice_id=4)])
+        claims = [await world.ledger.claim(lease, 10) for _ in range(3)]
+        assert [[payment.id for payment in claim.payments] for claim in claims] == [["h1"], ["h2"], ["h3", "h4"]]
+        assert [claim.waiting for claim in claims] == [3, 2, 0]
+
+    async def test_a_claim_ends_before_what_had_no_answer_twice(self, world: World):
+        """Ordinary payments in front of it are claimed together; it leads the next claim."""
+        await accepted(world, "h1", "h2")
+        lease = await take_one(world)
+        for _ in range(2):
+            [payment] = (await world.ledger.claim(lease, 1)).payments
+            await settle(world, lease, [payment], InDoubt(0))
+            await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        await world.ledger.cancel("h2")
+        await world.ledger.open([an_ask("h3", invoice_id=3), an_ask("h4", invoice_id=4)])
+        sent = (await world.ledger.claim(lease, 1)).payments
+        others = (await world.ledger.claim(lease, 10)).payments
+        await settle(world, lease, sent, Requeue())
+        await settle(world, lease, others, Requeue())  # now they stand in front
+        claims = [await world.ledger.claim(lease, 10) for _ in range(2)]
+        assert [[payment.id for payment in claim.payments] for claim in claims] == [["h3", "h4"], ["h1"]]
+        assert [claim.waiting for claim in claims] == [1, 0]
+
+    async def test_an_attempt_that_was_given_back_does_not_count_as_unanswered(self, world: World):
+        """What was certainly not executed any number of times is claimed in company."""
+        await accepted(world, "h1", "h2")
+        lease = await take_one(world)
+        for _ in range(4):
+            payments = (await world.ledger.claim(lease, 10)).payments
+            assert len(payments) == 2
+            await settle(world, lease, payments, Requeue())
 
     async def test_what_a_dead_driver_left_in_sending_is_in_doubt(self, world: World):
         """It may have been sent, so it is read back, and an unpaid counts only after the quiet time from its claim."""

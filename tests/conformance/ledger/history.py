@@ -65,6 +65,7 @@ class History:
         self.taken = True
         if suspect:
             assert len(claim.payments) <= 1
+        assert len(claim.payments) < 2 or all(row.attempts <= 2 for row in claim.payments), claim
         for row in claim.payments:
             assert (row.deaths >= 2) is suspect, row
             assert row.state is not State.SENDING or row.attempts <= MAX_ATTEMPTS
