@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from cli.embedded import EmbeddedServer
 from config.connections import async_redis_client
+from ledger.ledger import Undelivered
 from ledger.payment import Evidence, Handle, NewPayment, PortalKey
 from ledger.redis import RedisLedger
 from ledger.verdict import Decision, Paid
@@ -72,7 +73,9 @@ async def pay_all(ledger: RedisLedger) -> None:
             while claimed := (await ledger.claim(lease, BATCH)).payments:
                 decisions = [Decision(payment, Paid(Evidence.READ_BACK)) for payment in claimed]
                 settled = await ledger.settle(lease, decisions)
-                await ledger.delivered([handle for entry in settled for handle in entry.handles])
+                await ledger.delivered(
+                    [Undelivered(name, entry.payment) for entry in settled for name in entry.handles]
+                )
             await ledger.release(lease, 0)
 
 

@@ -219,8 +219,8 @@ class Ledger(Protocol):
     async def undelivered(self, limit: int, older_than_s: float) -> list[Undelivered]:
         """Final results that were not confirmed as delivered, oldest first."""
 
-    async def delivered(self, handles: Sequence[Handle]) -> None:
-        """Confirm that results reached the result backend."""
+    async def delivered(self, confirmed: Sequence[Undelivered]) -> None:
+        """Confirm that results reached the result backend; what has ended anew since it was read is still owed."""
 
     # Wake-up
     async def wait_for_work(self, timeout_s: float) -> None:

@@ -107,7 +107,7 @@ class Results:
         if not await self._quietly(self._put(metas, only_new=False)):
             return False
         failpoint("results.stored", [entry.payment for entry in undelivered])
-        await self._quietly(self._ledger.delivered([entry.handle for entry in undelivered]))
+        await self._quietly(self._ledger.delivered(undelivered))
         return True
 
     async def refuse(self, handle: Handle, error: Exception) -> None:

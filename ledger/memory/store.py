@@ -23,7 +23,6 @@ from ledger.payment import (
     CODE_LIMIT,
     TEXT_LIMIT,
     Evidence,
-    Handle,
     NewPayment,
     Payment,
     PaymentId,
@@ -325,10 +324,14 @@ class MemoryLedger:
         rows = await self.find([handle for _, handle in owed])
         return [Undelivered(handle, row) for (_, handle), row in zip(owed, rows, strict=True) if row is not None]
 
-    async def delivered(self, handles: Sequence[Handle]) -> None:
-        """Confirm that results reached the result backend."""
-        for handle in handles:
-            self._book.outbox.pop(handle, None)
+    async def delivered(self, confirmed: Sequence[Undelivered]) -> None:
+        """Confirm that results reached the result backend; one that is out of date confirms nothing."""
+        self._book.forget_expired()
+        for entry in confirmed:
+            row, _ = self._book.resolve(entry.handle)
+            told = entry.payment
+            if row is None or (row.state, row.finished_at) == (told.state, told.finished_at):
+                self._book.outbox.pop(entry.handle, None)
 
     # Wake-up
 

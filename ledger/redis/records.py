@@ -159,6 +159,11 @@ def lane_view(reply: Reply, now: datetime) -> LaneView:
     )
 
 
+def result(ended: Payment) -> tuple[Argument, Argument]:
+    """What tells a payment's result from that of its retry: state, and when it had finished."""
+    return STATE_LETTERS[ended.state], ms_of(ended.finished_at) if ended.finished_at else ""
+
+
 def _refusal(error: Refusal | None) -> tuple[str, str]:
     if error is None:
         return "", ""

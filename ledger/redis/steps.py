@@ -284,6 +284,9 @@ def undelivered(limit: int, older_than_ms: int) -> Step[list[Undelivered]]:
     return Step("undelivered", (limit, older_than_ms), decode)
 
 
-def delivered(handles: Sequence[str]) -> Step[int]:
+def delivered(confirmed: Sequence[Undelivered]) -> Step[int]:
     """Confirm results."""
-    return Step("delivered", tuple(handles), records.number)
+    arguments: list[Argument] = []
+    for entry in confirmed:
+        arguments += (entry.handle, *records.result(entry.payment))
+    return Step("delivered", arguments, records.number)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
 from ledger.ledger import Claimed, LaneNotEmpty, LaneView, Lease, Opened, Settled, Undelivered
-from ledger.payment import Handle, NewPayment, Payment, PortalKey, State
+from ledger.payment import NewPayment, Payment, PortalKey, State
 from ledger.redis import steps
 from ledger.redis.records import ms
 from ledger.redis.replies import as_reply
@@ -176,10 +176,10 @@ class RedisLedger:
         """Final results that were not confirmed as delivered, oldest first."""
         return await self._run(steps.undelivered(limit, ms(older_than_s)))
 
-    async def delivered(self, handles: Sequence[Handle]) -> None:
-        """Confirm that results reached the result backend."""
-        if handles:
-            await self._run(steps.delivered(handles))
+    async def delivered(self, confirmed: Sequence[Undelivered]) -> None:
+        """Confirm that results reached the result backend; one that is out of date confirms nothing."""
+        if confirmed:
+            await self._run(steps.delivered(confirmed))
 
     async def wait_for_work(self, timeout_s: float) -> None:
         """Return when a lane became due (a hint, may be early or missed) or after the timeout."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from ledger.ledger import LaneNotEmpty, Lease, StillQuiet
-from ledger.payment import OPEN, Handle, PortalKey, Refusal, State
+from ledger.payment import OPEN, PortalKey, Refusal, State
 from ledger.verdict import Decision, InDoubt, Requeue, Unpaid, Verdict
 from tests.conformance.ledger.playing import HANDLES, PORTALS, Player
 from tests.conformance.ledger.world import LEASE_S, LOST, PAID, QUIET_S, REFUSED, RETENTION_S, UNREADABLE, an_ask
@@ -101,9 +101,13 @@ class LedgerMachine(Player):
             page = self.both(lambda ledger, state=state: ledger.payments(portal, state, offset, limit))  # type: ignore[misc]  # bound now
             assert page == listed[offset : offset + limit]
 
-    @rule(handle=handles)
-    def deliver(self, handle: str) -> None:
-        self.both(lambda ledger: ledger.delivered([Handle(handle)]))
+    @rule(handle=handles, late=st.booleans())
+    def deliver(self, handle: str, late: bool) -> None:
+        """A result that is owed now, or one that somebody has read some time ago."""
+        owed = self.both(lambda ledger: ledger.undelivered(100, 0))
+        told = [entry for entry in (self.owed_before if late else owed) if entry.handle == handle]
+        self.owed_before = owed
+        self.both(lambda ledger: ledger.delivered(told))
 
     # Drivers
 

@@ -1,5 +1,7 @@
 """What operators do: look, list, cancel, retry, hold, resume, add and remove; and the results that are owed."""
 
+from dataclasses import replace
+
 import pytest
 
 from ledger.ledger import Accepted, Conflict, Joined, LaneNotEmpty, UnknownPortal
@@ -290,7 +292,7 @@ class Delivering:
         assert [(entry.handle, entry.payment.id) for entry in owed] == [("h1", "h1"), ("h2", "h1")]
         assert await world.ledger.undelivered(1, 0) == owed[:1]
         assert await world.ledger.undelivered(10, 6) == []
-        await world.ledger.delivered([Handle("h1"), Handle("h1"), Handle("unknown")])
+        await world.ledger.delivered([owed[0], owed[0], replace(owed[0], handle=Handle("unknown"))])
         assert await world.ledger.undelivered(10, 0) == owed[1:]
         await world.ledger.delivered([])
 
@@ -308,7 +310,7 @@ class Delivering:
     async def test_a_request_for_something_final_is_owed_its_result(self, world: World):
         """The handle that came late gets the result as the duplicate it is."""
         await ended(world, PAID)
-        await world.ledger.delivered([Handle("h1")])
+        await world.ledger.delivered(await world.ledger.undelivered(10, 0))
         await open_one(world, "h2")
         [owed] = await world.ledger.undelivered(10, 0)
         assert (owed.handle, owed.payment.id, owed.payment.duplicate) == ("h2", "h1", True)
@@ -318,6 +320,31 @@ class Delivering:
         await ended(world, REFUSED)
         await world.ledger.retry("h1")
         assert await world.ledger.undelivered(10, 0) == []
+
+    async def test_an_old_result_that_comes_late_confirms_nothing(self, world: World):
+        """Whoever delivered the failure was slow: the result of the retry is still owed, and its own is confirmed."""
+        await ended(world, REFUSED)
+        late = await world.ledger.undelivered(10, 0)
+        await world.ledger.retry("h1")
+        await world.ledger.delivered(late)
+        lease = await take_one(world)
+        [settled] = await settle(world, lease, await world.ledger.doubts(lease, 10), PAID)
+        await world.ledger.delivered(late)
+        [owed] = await world.ledger.undelivered(10, 0)
+        assert owed.payment == settled.payment
+        await world.ledger.delivered([owed])
+        assert await world.ledger.undelivered(10, 0) == []
+
+    async def test_a_second_failure_is_not_confirmed_by_the_first(self, world: World):
+        """It may have another reason; what tells them apart is when they ended."""
+        await ended(world, REFUSED)
+        late = await world.ledger.undelivered(10, 0)
+        await world.ledger.retry("h1")
+        await world.pass_time(1)
+        lease = await take_one(world)
+        await settle(world, lease, await world.ledger.doubts(lease, 10), REFUSED)
+        await world.ledger.delivered(late)
+        assert len(await world.ledger.undelivered(10, 0)) == 1
 
     async def test_finished_payments_are_forgotten_after_the_retention(self, world: World):
         """With all their names, counts and results; a request is then a new payment."""

@@ -87,7 +87,7 @@ async def test_everything_that_finishes_goes_on(client: Redis, ledger: RedisLedg
     assert await ledger.recover(lease) == 0
     rows = (await ledger.claim(lease, 10)).payments
     await ledger.settle(lease, [Decision(row, PAID) for row in (*rows, *await ledger.doubts(lease, 10))])
-    await ledger.delivered([entry.handle for entry in await ledger.undelivered(100, 0)])
+    await ledger.delivered(await ledger.undelivered(100, 0))
     assert await ledger.undelivered(100, 0) == []
     [lane] = await ledger.lanes()
     counts = dict.fromkeys(State, 0) | {State.PAID: 8, State.FAILED: 1, State.CANCELLED: 1}
