@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chaos test check format lock
+.PHONY: help setup demo chaos test matrix check format lock
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 CODE := config tasks worker bitrix24 ledger limiter cli emulator chaos tests
@@ -24,6 +24,9 @@ chaos: ## Prove it: 10,000 payments through kills, power losses and lost replies
 
 test: setup lint ## Prove that everything works: lint, types, all tests
 	@$(BIN)/python -m pytest -n 2
+
+matrix: setup ## Harm processes at every point, cut calls at every byte; writes docs/*_matrix.md
+	@$(BIN)/python -m tests.matrix
 
 check: setup lint ## The quick part of `test`: lint, types, unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit

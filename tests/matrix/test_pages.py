@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from tests.house import ROOT
+from tests.matrix.byte_page import BYTE_PAGE, HOW
 from tests.matrix.cases import POINTS, Action, all_cases
 from tests.matrix.crash_page import LETTERS, NEVER, PAGE
 
@@ -37,3 +38,15 @@ def test_the_crash_page_has_every_point_and_action_and_all_are_right() -> None:
     endings = [ending for row in table for cell in row[2:] if cell != NEVER for ending in cell.split(" · ")]
     assert [ending for ending in endings if not ENDING.fullmatch(ending)] == []
     assert len(endings) == len(all_cases())
+
+
+def test_the_byte_page_has_every_cut_and_all_are_right() -> None:
+    """Each offset from 0 on, in both directions, with both endings."""
+    rows = [line.strip("| ").split(" | ") for line in BYTE_PAGE.read_text().splitlines() if line.startswith("|")]
+    offsets: dict[tuple[str, str], list[int]] = {}
+    for place, ending, between, *_, wrong in rows[2:]:
+        assert wrong == "0"
+        first, last = map(int, between.split("-"))
+        offsets.setdefault((place.partition(",")[0], ending), []).extend(range(first, last + 1))
+    assert set(offsets) == {(name, how) for name in ("request", "reply") for how in HOW.values()}
+    assert all(found == list(range(len(found))) for found in offsets.values())

@@ -1,0 +1,14 @@
+"""The byte matrix: a call may be cut at any byte of its request or its reply."""
+
+import pytest
+
+from chaos.toxics import Ending
+from tests.matrix.tears import EndingOf, tear
+
+
+@pytest.mark.timeout(600)
+def test_a_call_cut_at_any_byte_ends_with_the_right_verdict() -> None:
+    """What did not arrive whole had no effect and is sent again after a read; a torn reply is proven by one."""
+    torn = tear(EndingOf(Ending.RESET, Ending.CLOSE)).torn
+    wrong = [f"{each.tear}: {'; '.join(each.wrong)}" for each in torn if each.wrong]
+    assert not wrong, f"{len(wrong)} of {len(torn)} cuts:\n" + "\n".join(wrong)
