@@ -101,4 +101,4 @@ class Payment:
     last_read_error: Refusal | None = None  # why the latest read-back gave no answer
     read_at: datetime | None = None  # set by `doubts`: a read-back asked for after this moment says how it stood then
     because: str | None = None  # why a person decided on it
-    after: PaymentId | None = None  # to be read first: the paid payment it came after; None for a retry
+    after: PaymentId | None = None  # to be read first: the paid payment it came after; None for others

@@ -14,14 +14,16 @@ def open_one(book: Book, ask: NewPayment) -> Opened:
     if not book.is_lane(ask.portal):
         return UnknownPortal(ask.portal)
     latest = book.latest_of(ask.portal, ask.invoice_id)
-    if latest is None or latest.state in OVER:
-        return _write(book, ask, None)
+    if latest is None:
+        return _write(book, ask)
+    if latest.state in OVER:
+        return _write(book, ask, read_first=_may_have_paid(book, latest))
     return _open_again(book, ask, latest) if latest.state is State.PAID else _open_beside(book, ask, latest)
 
 
 def _open_again(book: Book, ask: NewPayment, paid: Payment) -> Opened:
     if ask.idempotency_key:
-        return _write(book, ask, paid)
+        return _write(book, ask, paid, read_first=True)
     _name(book, paid, ask.id, late=True)
     return AlreadyPaid(replace(paid, duplicate=True))
 
@@ -60,13 +62,23 @@ def _name(book: Book, row: Payment, handle: Handle, *, late: bool) -> None:
         book.outbox[handle] = book.now()
 
 
-def _write(book: Book, ask: NewPayment, paid_before: Payment | None) -> Accepted:
+def _may_have_paid(book: Book, ended: Payment) -> bool:
+    """Whether an earlier payment that has ended unpaid may have paid the invoice all the same.
+
+    What the portal itself refused, in the answer to the latest call, it has not paid; any other end says less.
+    """
+    doubted = ended.quiet_until is not None or ended.because is not None or ended.id in book.read_first
+    perhaps = ended.sent_at is not None or ended.id in book.screened
+    return doubted or book.perhaps_sent(ended) or (ended.state is State.CANCELLED and perhaps)
+
+
+def _write(book: Book, ask: NewPayment, paid_before: Payment | None = None, *, read_first: bool = False) -> Accepted:
     row = replace(new_row(ask, book.now()), after=paid_before.id if paid_before else None)
     book.rows[row.id] = row
     book.latest[ask.portal, ask.invoice_id] = row.id
     if row.idempotency_key:
         book.keys[row.idempotency_key] = row.id
-    if paid_before is not None:
-        book.read_first[row.id] = paid_before.id
+    if read_first:
+        book.read_first[row.id] = paid_before.id if paid_before else None
     book.queue_up(row)
     return Accepted(row)

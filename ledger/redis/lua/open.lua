@@ -37,6 +37,15 @@ local function join(id, record, ask)
   return {'J', row(id)}
 end
 
+-- Whether an earlier payment of the invoice that has ended unpaid may have paid it all the same: its end came out of a
+-- doubt (`u`), from a person (`n`), without the read that had to come first (`r`), or after it was or may have been sent.
+-- What the portal itself refused, in the answer to the latest call, it has not paid.
+local function may_have_paid(record)
+  local doubted = record.u or record.n or record.r
+  return doubted or perhaps_sent(record) or record.s == 'c' and (record.t or record.o)
+end
+
+-- `paid_before`: to be read first, because of that paid payment, or because of none ('').
 local function write(ask, paid_before)
   local record = {'l', ask.portal, 'i', ask.invoice, 's', 'q', 'e', NOW}
   local function add(field, value)
@@ -84,7 +93,8 @@ local function decide(ask)
   if answer then return answer end
   if not is_lane(ask.portal) then return {'U'} end
   local id, record = latest(ask.portal, ask.invoice)
-  if not record or record.s == 'f' or record.s == 'c' then return write(ask, nil) end
+  if not record then return write(ask, nil) end
+  if record.s == 'f' or record.s == 'c' then return write(ask, may_have_paid(record) and '' or nil) end
   if record.s == 'p' then
     if ask.key ~= '' then return write(ask, id) end
     register(id, record, 'h', ask.handle, 'd' .. id)

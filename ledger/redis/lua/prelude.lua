@@ -10,7 +10,8 @@
     e enqueued   t sent   f finished   p paid   u quiet until (all ms)   v evidence   c claim   d duplicate
     g m  code and text of the refusal   w z  code and text of the latest read error
     j  other handles or keys are listed in its `j:` set
-    r  must be read before anything is sent; the id of the paid payment it came after, '' where there is none (a retry)
+    r  must be read before anything is sent; the id of the paid payment it came after, '' where there is none (a retry,
+       or a request after an end that does not prove the invoice unpaid)
     o  number of the epoch in which it was certain that no lost history had sent it   n  why a person decided on it
   States: q queued, s sending, d in doubt, p paid, f failed, c cancelled.
 ]]

@@ -2,12 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, UnknownPortal
-from ledger.payment import Evidence, PaymentId, PortalKey, State
-from ledger.verdict import Decision, Unpaid
+from ledger.payment import Evidence, PaymentId, PortalKey, Refusal, State
+from ledger.verdict import Decision, InDoubt, Unpaid
 from tests.conformance.ledger.world import (
+    MAX_ATTEMPTS,
     PAID,
     PORTAL,
+    QUIET_S,
     REFUSED,
     UNREADABLE,
     World,
@@ -25,6 +29,30 @@ from tests.conformance.ledger.world import (
 )
 
 BIG_INVOICE = 2**53 - 1
+
+
+async def unpaid_out_of_a_doubt(world: World, end: str) -> None:
+    """A payment of invoice 1 that was sent and has ended in this way, in a lane that nobody drives."""
+    await accepted(world, "h1")
+    for _ in range({"no answer": MAX_ATTEMPTS, "deaths": 3}.get(end, 1)):
+        lease = await take_one(world)
+        payments = (await world.ledger.claim(lease, 1)).payments or (
+            await world.ledger.claim(lease, 1, suspect=True)
+        ).payments
+        if end == "deaths":
+            await world.pass_time(QUIET_S)
+            lease = await take_one(world)
+            await world.ledger.recover(lease)
+        else:
+            refusal = Refusal("CODE", "text") if end == "a doubt" else None
+            await settle(world, lease, payments, InDoubt(0, refusal))
+        if end == "a person":
+            await world.ledger.decide("h1", paid=False, because="looked at another invoice")
+        else:
+            await settle(world, lease, await world.ledger.doubts(lease, 1), Unpaid())
+        if end == "withdrawn":
+            await world.ledger.cancel("h1")
+        await world.ledger.release(lease, 0)
 
 
 class Opening:
@@ -183,6 +211,32 @@ class Opening:
         latest = await world.ledger.find_invoice(PORTAL, 1)
         assert latest is not None
         assert latest.id == "h3"
+
+    @pytest.mark.parametrize("end", ["a person", "a doubt", "no answer", "deaths", "withdrawn"])
+    async def test_a_request_after_an_end_that_came_out_of_a_doubt_is_read_first(self, world: World, end: str):
+        """Its call may have paid after all, whoever said otherwise; found paid, it is no duplicate."""
+        await unpaid_out_of_a_doubt(world, end)
+        assert await state_of(world, "h1") in {State.FAILED, State.CANCELLED}
+        assert isinstance(await open_one(world, "h2"), Accepted)
+        lease = await take_one(world)
+        assert (await world.ledger.claim(lease, 10)).payments == ()
+        [due] = await world.ledger.doubts(lease, 10)
+        assert (due.id, due.state, due.after) == ("h2", State.QUEUED, None)
+        [settled] = await settle(world, lease, [due], PAID)
+        assert (settled.payment.state, settled.payment.duplicate) == (State.PAID, False)
+
+    async def test_an_unread_request_does_not_forget_why_it_was_to_be_read(self, world: World):
+        """Withdrawn before it was read, it leaves the next one to be read; once read as unpaid none is."""
+        await unpaid_out_of_a_doubt(world, "a person")
+        await open_one(world, "h2")
+        await world.ledger.cancel("h2")
+        await open_one(world, "h3")
+        lease = await take_one(world)
+        assert (await world.ledger.claim(lease, 10)).payments == ()
+        await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        await settle(world, lease, (await world.ledger.claim(lease, 10)).payments, REFUSED)
+        await open_one(world, "h4")
+        assert [payment.id for payment in (await world.ledger.claim(lease, 10)).payments] == ["h4"]
 
     async def test_a_thousand_requests_at_once_make_one_payment(self, world: World):
         """However many ask together for one invoice, one is accepted and all others join it."""
