@@ -60,14 +60,28 @@ class Round:
         """Play wave after wave, the cases of each at once; an outcome for each."""
         scenes: list[Scene] = []
         ended: list[BaseException | None] = []
+        lost: list[Outcome] = []
         for wave in waves:
             self.outages.expect(len(wave))
-            now = await asyncio.gather(*(self.scenery.set_up(case, self.director.watch(case)) for case in wave))
+            now, failed = await self._set_up(wave)
             ended += await asyncio.gather(*(self._strike(scene) for scene in now), return_exceptions=True)
             scenes += now
+            lost += failed
         await asyncio.gather(*(self.scenery.pay_one_more(scene) for scene in scenes), return_exceptions=True)
         await asyncio.sleep(1.0)  # whoever was woken late has had its chance to do harm
-        return [await self._outcome(scene, error) for scene, error in zip(scenes, ended, strict=True)]
+        return lost + [await self._outcome(scene, error) for scene, error in zip(scenes, ended, strict=True)]
+
+    async def _set_up(self, wave: Sequence[Case]) -> tuple[list[Scene], list[Outcome]]:
+        """The scenes of a wave, and what could not even be set up."""
+        setting_up = (self.scenery.set_up(case, self.director.watch(case)) for case in wave)
+        found = await asyncio.gather(*setting_up, return_exceptions=True)
+        scenes = [scene for scene in found if isinstance(scene, Scene)]
+        failed = [
+            Outcome(case, "", 0.0, [f"the earlier attempts did not end in doubt: {scene!r}"])
+            for case, scene in zip(wave, found, strict=True)
+            if isinstance(scene, BaseException)
+        ]
+        return scenes, failed
 
     async def _strike(self, scene: Scene) -> None:
         """Bring a process to the point, harm it, and wait for the verdict."""
