@@ -1,7 +1,7 @@
 """What the memory ledger holds, and the few moves that several of its steps share (the twin of lua/prelude.lua)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -101,6 +101,10 @@ class Book:
         payment_id, late = self.aliases.get(handle, (PaymentId(handle), False))
         own = self.rows.get(PaymentId(handle))
         return (own, False) if own is not None else (self.rows.get(payment_id), late)
+
+    def known(self, ids: Iterable[PaymentId]) -> list[Payment]:
+        """Their rows, in this order, without those that are gone: evicted, or deleted by somebody."""
+        return [self.rows[payment_id] for payment_id in ids if payment_id in self.rows]
 
     def latest_of(self, portal: str, invoice_id: int) -> Payment | None:
         """The latest payment of an invoice."""

@@ -82,12 +82,13 @@ class MemoryLedger:
     async def payments(self, portal: str, state: State, offset: int, limit: int) -> list[Payment]:
         """List a lane's payments in one state: open ones oldest first, finished ones newest first."""
         self._book.forget_expired()
-        lane, rows = self._book.lanes.get(portal), self._book.rows
+        lane = self._book.lanes.get(portal)
         if lane is None:
             return []
-        doubts = sorted(lane.doubts, key=lambda payment_id: (rows[payment_id].enqueued_at, payment_id))
-        ids = [*doubts, *lane.queue, *lane.suspects, *lane.sending, *reversed(lane.finished)]
-        return [rows[payment_id] for payment_id in ids if rows[payment_id].state is state][offset : offset + limit]
+        waiting = sorted(self._book.known(lane.doubts), key=lambda row: (row.enqueued_at, row.id))
+        doubts = [row.id for row in waiting]
+        listed = self._book.known([*doubts, *lane.queue, *lane.suspects, *lane.sending, *reversed(lane.finished)])
+        return [row for row in listed if row.state is state][offset : offset + limit]
 
     async def cancel(self, payment_id: str) -> Payment | None:
         """Withdraw a queued payment; the row afterwards, None when unknown."""
@@ -191,8 +192,9 @@ class MemoryLedger:
 
     def _view(self, lane: Lane) -> LaneView:
         counts = dict.fromkeys(State, 0)
-        for payment_id in (*lane.queue, *lane.suspects, *lane.sending, *lane.doubts, *lane.finished):
-            counts[self._book.rows[payment_id].state] += 1
+        ids = (*lane.queue, *lane.suspects, *lane.sending, *lane.doubts, *lane.finished)
+        for row in self._book.known(ids):
+            counts[row.state] += 1
         leased = lane.until is not None and lane.until > self._book.now()
         return LaneView(
             portal=PortalKey(lane.portal),
@@ -253,7 +255,9 @@ class MemoryLedger:
 
     async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
-        rows = [self._book.rows[payment_id] for payment_id in self._book.driven(lease).sending]
+        lane = self._book.driven(lease)
+        rows = self._book.known(lane.sending)
+        lane.sending = [row.id for row in rows]
         left = [row for row in rows if not row.claim.startswith(f"{lease.fence}.")]
         for row in left:
             self._book.doubt(replace(row, deaths=row.deaths + 1), self._quiet_s)
@@ -271,14 +275,16 @@ class MemoryLedger:
                 self._send(lane, lane.suspects, min(limit, 1), name)
             elif len(lane.queue) >= at_least:
                 self._send(lane, lane.queue, limit, name)
-        claimed = tuple(book.rows[payment_id] for payment_id in lane.sending if book.rows[payment_id].claim == name)
+        claimed = tuple(row for row in book.known(lane.sending) if row.claim == name)
         return Claimed(claimed, len(lane.queue), len(lane.suspects) if lane.held is None else 0)
 
     def _send(self, lane: Lane, queue: list[PaymentId], limit: int, name: str) -> None:
         """Move from this queue to sending, and what a lost history may have sent into doubt."""
         book, sent = self._book, 0
         while queue and sent < limit:
-            row = book.rows[queue.pop(0)]
+            row = book.rows.get(queue.pop(0))
+            if row is None:
+                continue
             if book.perhaps_sent(row):
                 book.screen(row)
                 continue
@@ -294,7 +300,11 @@ class MemoryLedger:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""
         lane, now = self._book.driven_still(lease), self._book.now()
         due = sorted((at, payment_id) for payment_id, at in lane.doubts.items() if at <= now and lane.held is None)
-        return [replace(self._book.rows[payment_id], read_at=now) for _, payment_id in due[:limit]]
+        ids = [payment_id for _, payment_id in due[:limit]]
+        rows = self._book.known(ids)
+        for gone in set(ids) - {row.id for row in rows}:
+            del lane.doubts[gone]
+        return [replace(row, read_at=now) for row in rows]
 
     async def settle(self, lease: Lease, decisions: Sequence[Decision]) -> list[Settled]:
         """Write verdicts down in one step. Raises LeaseLost."""

@@ -53,9 +53,16 @@ local function send_in_company(id, record)
   if alone and #answer > 3 then redis.call('LPUSH', queue, id) else send(id, record) end
 end
 
+-- A record is gone, evicted or deleted by somebody: what may be sent is what stands in the lists.
+local function recount()
+  local listed = redis.call('LLEN', P .. 'q:' .. portal) + suspects(portal)
+  redis.call('HSET', lane, 'q', listed + tonumber(redis.call('HGET', lane, 'r') or 0))
+end
+
 -- True when the payment was claimed, or is to be claimed alone after this claim.
 local function pass(id)
   local record = read(id)
+  if not record then recount() end
   if not record or record.s ~= 'q' then return false end
   if not suspect and queue_of(record) ~= queue then
     redis.call('RPUSH', queue_of(record), id)  -- a version that knows no suspects has queued it
@@ -81,7 +88,10 @@ elseif redis.call('HEXISTS', lane, 'held') == 0 then
   local skips = (suspect or waiting() >= tonumber(ARGV[6])) and SKIPS or 0
   while #answer < limit + 3 and skips > 0 and not full do
     local id = redis.call('LPOP', queue)
-    if not id then break end
+    if not id then
+      if waiting() > 0 then recount() end
+      break
+    end
     if not pass(id) then skips = skips - 1 end
   end
 end

@@ -14,7 +14,10 @@ local ours = ARGV[3] .. '.'
 local found = 0
 for _, id in ipairs(redis.call('ZRANGE', P .. 's:' .. ARGV[1], 0, -1)) do
   local record = read(id)
-  if string.sub(record.c, 1, #ours) ~= ours then
+  if not record then
+    redis.call('ZREM', P .. 's:' .. ARGV[1], id)
+    count(ARGV[1], 's', -1)
+  elseif string.sub(record.c, 1, #ours) ~= ours then
     doubt(id, record, tonumber(ARGV[4]))
     redis.call('HINCRBY', P .. 'p:' .. id, 'x', 1)
     found = found + 1

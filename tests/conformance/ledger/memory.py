@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from ledger.memory import MemoryLedger
 from ledger.memory.book import Book
+from ledger.payment import PaymentId
 from tests.conformance.ledger.world import LEASE_S, MAX_ATTEMPTS, QUIET_S, RETENTION_S
 
 
@@ -37,3 +38,7 @@ class MemoryWorld:
     async def lose_due(self, portal: str) -> None:
         """Forget when a lane is due."""
         self.book.lanes[portal].due = None
+
+    async def lose_record(self, handle: str) -> None:
+        """Forget a row and leave its name wherever it waits."""
+        del self.book.rows[PaymentId(handle)]

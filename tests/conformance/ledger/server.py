@@ -81,5 +81,9 @@ class ServerWorld:
         """Take a lane out of the due-set."""
         await self.client.zrem(PREFIX + "due", portal)
 
+    async def lose_record(self, handle: str) -> None:
+        """Delete a record and leave its name wherever it waits."""
+        await self.client.delete(f"{PREFIX}p:{handle}")
+
 
 _SCRIPTS = with_a_stopped_clock(load_scripts())

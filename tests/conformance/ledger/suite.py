@@ -4,10 +4,11 @@ from tests.conformance.ledger.deciding import Deciding
 from tests.conformance.ledger.driving import Driving
 from tests.conformance.ledger.dying import Dying
 from tests.conformance.ledger.guarding import Guarding
+from tests.conformance.ledger.losing import Losing
 from tests.conformance.ledger.opening import Opening
 from tests.conformance.ledger.operating import Delivering, Operating
 from tests.conformance.ledger.settling import Settling
 
 
-class LedgerSuite(Opening, Driving, Settling, Operating, Delivering, Guarding, Dying, Deciding):
+class LedgerSuite(Opening, Driving, Settling, Operating, Delivering, Guarding, Dying, Deciding, Losing):
     """Subclass it and provide the fixture `world`."""

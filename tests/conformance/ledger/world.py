@@ -39,6 +39,9 @@ class World(Protocol):
     async def lose_due(self, portal: str) -> None:
         """Damage: the due-set forgets a lane."""
 
+    async def lose_record(self, handle: str) -> None:
+        """Damage: the record of a payment is gone, evicted or deleted by somebody."""
+
 
 def an_ask(handle: str = "h1", **changes: object) -> NewPayment:
     """A request to pay invoice 1 by pay system 31."""
