@@ -1,6 +1,7 @@
 """Take due lanes as long as there is room, one task each, and keep their leases alive."""
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 from redis.exceptions import RedisError
@@ -103,8 +104,17 @@ class Dispatcher:
             except LeaseLost:
                 log.warning("lease.lost", portal=lease.portal)
             except Exception as error:
-                # The lease runs out by itself, and the next driver recovers what was under way.
-                log.exception("lane.crashed", portal=lease.portal, error=type(error).__name__)
+                if is_outage(error):
+                    await self._give_up(lease, error)
+                else:
+                    # The lease runs out by itself, and the next driver recovers what was under way.
+                    log.exception("lane.crashed", portal=lease.portal, error=type(error).__name__)
+
+    async def _give_up(self, lease: Lease, outage: Exception) -> None:
+        """Nothing is under way any more: hand the lane back if Redis takes that, or let its lease run out."""
+        log.warning("ledger.unavailable", portal=lease.portal, error=type(outage).__name__)
+        with suppress(RedisError, OSError):
+            await self._deps.ledger.release(lease, AFTER_OUTAGE_S)
 
     async def _driven(self, lane: Lane) -> None:
         try:
