@@ -147,4 +147,7 @@ async def test_a_refused_group_is_sent_one_by_one(shop: Shop) -> None:
     await drive(await shop.take(), shop.deps)
     assert shop.effects == {1: 1, 2: 1, 3: 1}
     assert shop.requests > 3
+    while (await shop.payment("h3")).state is State.IN_DOUBT:
+        # A single call brings no read-back along; the last one may be left to the next turn of the lane.
+        await drive(await shop.take(), shop.deps)
     assert (await shop.payment("h3")).state is State.PAID
