@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 # After a rollback, who else may ask for something that was rolled back: a producer whose accepted request is gone asks
-# again within its own retries or in its next nightly run.
-GUARD = timedelta(hours=24)
+# again within its own retries or in its next run, and after a crash on Friday night that may be on Monday.
+GUARD = timedelta(hours=96)
 
 
 @dataclass(frozen=True, slots=True)

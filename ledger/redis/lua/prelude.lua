@@ -25,8 +25,8 @@ local FIRST_READ_MS = 2000
 -- A payment whose driver died so often is claimed alone: the next death is its own doing and nobody else's.
 local SUSPECT_DEATHS = 2
 -- After a rollback, who else may ask for something that was rolled back: a producer whose accepted request is gone
--- asks again within its own retries or in its next nightly run.
-local GUARD_MS = 24 * 3600 * 1000
+-- asks again within its own retries or in its next run, and after a crash on Friday night that may be on Monday.
+local GUARD_MS = 96 * 3600 * 1000
 local EPOCH = P .. 'epoch'
 
 local function read(id)

@@ -9,8 +9,8 @@ from ledger.payment import ARROWS, OPEN, Payment, PaymentId, State
 from ledger.verdict import Decision, Unpaid
 from tests.conformance.ledger.world import MAX_ATTEMPTS, QUIET_S
 
-# What the guard of an epoch covers: requests until a day after the change.
-GUARDED = timedelta(hours=24)
+# What the guard of an epoch covers: requests until four days after the change.
+GUARDED = timedelta(hours=96)
 
 
 @dataclass(frozen=True, slots=True)
