@@ -167,7 +167,7 @@ class Ledger(Protocol):
 
     async def sweep(self, limit: int = 1000) -> list[PortalKey]:
         """Look at about `limit` lanes, going on where the latest sweep of any process stopped; those that were
-        forgotten, and are due again now."""
+        forgotten, and are due again now. Leases and dues of a clock that was set back since are pulled in."""
 
     # Lanes
     async def add_lane(self, portal: str) -> None:

@@ -139,8 +139,9 @@ class Book:
     def perhaps_sent(self, row: Payment) -> bool:
         """Whether a history that is lost may have sent the payment, and nobody has asked the portal since."""
         epoch = self._guard.epoch
-        if epoch is None or epoch.until is None or row.enqueued_at >= epoch.until:
+        if epoch is None or epoch.until is None or epoch.until <= row.enqueued_at <= self.now():
             return False
+        # What was accepted in the future is older than the epoch: the clock is behind that of the server before it.
         return self.screened.get(row.id) != epoch.number
 
     def quiet_end(self, row: Payment, own: datetime | None) -> datetime:

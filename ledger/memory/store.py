@@ -163,7 +163,19 @@ class MemoryLedger:
                 self._book.hint.set()
             else:
                 self._book.schedule(lane, max(timedelta(0), (lane.pause or self._book.now()) - self._book.now()))
+        for lane in self._book.lanes.values():
+            if lane.due is not None and lane.due > self._book.now():
+                self._pull_in(lane, lane.due)
         return sorted(PortalKey(lane.portal) for lane in forgotten)
+
+    def _pull_in(self, lane: Lane, due: datetime) -> None:
+        """Where the clock was set back, a lane waits no longer than it can have to."""
+        latest = self._book.now() + self._lease
+        if lane.owner is not None and max(due, lane.until or due) > latest:
+            lane.due = lane.until = latest
+        elif lane.owner is None and lane.pause is None and (lane.queue or lane.suspects or lane.sending):
+            lane.due = self._book.now()
+            self._book.hint.set()
 
     def _is_forgotten(self, lane: Lane) -> bool:
         leased = lane.until is not None and lane.until > self._book.now()

@@ -162,9 +162,11 @@ def read_again(payment_ids: Sequence[str]) -> Step[list[Payment | None]]:
     return Step("read_again", tuple(payment_ids), lambda reply: [records.payment(row) for row in records.items(reply)])
 
 
-def sweep(limit: int) -> Step[list[PortalKey]]:
+def sweep(limit: int, lease_ms: int) -> Step[list[PortalKey]]:
     """Put forgotten lanes back."""
-    return Step("sweep", (limit,), lambda reply: [PortalKey(records.text(portal)) for portal in records.items(reply)])
+    return Step(
+        "sweep", (limit, lease_ms), lambda reply: [PortalKey(records.text(portal)) for portal in records.items(reply)]
+    )
 
 
 def add_lane(portal: str) -> Step[bool]:

@@ -104,7 +104,7 @@ class RedisLedger:
 
     async def sweep(self, limit: int = 1000) -> list[PortalKey]:
         """Look at about `limit` lanes, going on where the latest sweep stopped; those that were forgotten."""
-        return await self._run(steps.sweep(limit))
+        return await self._run(steps.sweep(limit, self._lease_ms))
 
     async def add_lane(self, portal: str) -> None:
         """Make a portal known; repeating it changes nothing."""

@@ -154,8 +154,11 @@ local function epoch()
 end
 
 -- Whether a history that this server does not know may have sent the payment, and nobody has asked the portal since.
+-- What was accepted in the future is older than the epoch: this server's clock is behind that of the one before it.
 local function perhaps_sent(record)
-  return tonumber(record.e) < epoch().ends and record.o ~= epoch().number
+  local era, accepted_at = epoch(), tonumber(record.e)
+  local before = accepted_at < era.ends or era.ends > 0 and accepted_at > NOW
+  return before and record.o ~= era.number
 end
 
 -- Until when an "unpaid" does not count: its own quiet time, and that of what the lost history may have sent last.

@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 --[[
   Find lanes that have work but are missing from the due-set, and put them back. Sweeps of all processes go through the
-  lanes together: each goes on where the latest one stopped.
+  lanes together: each goes on where the latest one stopped. Where the server's clock was set back, lanes wait for a
+  time that is gone: they wait no longer than they can have to.
 
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  about how many lanes to look at
+  ARGV[2]  lease, ms
   Returns  portals whose lanes were put back
 ]]
 local function forgotten(portal)
@@ -24,6 +26,22 @@ local function put_back(portal)
   end
 end
 
+-- No lease ends later than a lease from now, and work without a pause does not wait at all.
+local function pull_in(portal)
+  local due = tonumber(redis.call('ZSCORE', DUE, portal) or 0)
+  if due <= NOW then return end
+  local key = P .. 'l:' .. portal
+  local lane = redis.call('HMGET', key, 'owner', 'until', 'pause')
+  local latest = NOW + tonumber(ARGV[2])
+  if lane[1] and math.max(due, tonumber(lane[2])) > latest then
+    redis.call('HSET', key, 'until', latest)
+    redis.call('ZADD', DUE, latest, portal)
+  elseif not lane[1] and not lane[3] and (sendable(portal) > 0 or redis.call('ZCARD', P .. 's:' .. portal) > 0) then
+    redis.call('ZADD', DUE, NOW, portal)
+    hint(portal)
+  end
+end
+
 local page = redis.call('SSCAN', P .. 'lanes', redis.call('GET', P .. 'sweep') or '0', 'COUNT', ARGV[1])
 if page[1] == '0' then redis.call('DEL', P .. 'sweep') else redis.call('SET', P .. 'sweep', page[1]) end
 local repaired = {}
@@ -31,6 +49,8 @@ for _, portal in ipairs(page[2]) do
   if forgotten(portal) then
     put_back(portal)
     repaired[#repaired + 1] = portal
+  else
+    pull_in(portal)
   end
 end
 table.sort(repaired)

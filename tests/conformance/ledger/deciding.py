@@ -168,6 +168,37 @@ class Deciding:
         assert await world.ledger.sweep() == [PORTAL]
         assert await world.ledger.recover(await take_one(world)) == 1
 
+    async def test_a_clock_that_was_set_back_delays_the_lane_of_a_dead_driver_by_a_lease_at_the_most(
+        self, world: World
+    ):
+        """Its lease ends in a time that is gone; from the sweep on it ends a lease later."""
+        await claimed(world, "h1")
+        await world.pass_time(-3600)
+        assert await world.ledger.sweep() == []
+        assert await next_due_s(world) == LEASE_S
+        await world.pass_time(LEASE_S)
+        assert await world.ledger.recover(await take_one(world, "another")) == 1
+
+    async def test_a_sweep_does_not_shorten_a_lease_that_can_be_right(self, world: World):
+        """Taken or renewed just now it holds, and its driver goes on."""
+        await accepted(world, "h1")
+        lease = await take_one(world)
+        await world.pass_time(1)
+        await world.ledger.renew([lease])
+        await world.ledger.sweep()
+        await world.pass_time(LEASE_S - 1)
+        assert len((await world.ledger.claim(lease, 1)).payments) == 1
+
+    async def test_work_does_not_wait_for_a_clock_that_was_set_back(self, world: World):
+        """Without a pause it is due at once; a pause is kept."""
+        await accepted(world, "h1")
+        await world.pass_time(-3600)
+        assert await next_due_s(world) == 3600
+        await world.ledger.sweep()
+        await world.ledger.release(await take_one(world), 30)
+        await world.ledger.sweep()
+        assert await next_due_s(world) == 30
+
     async def test_a_sweep_leaves_held_and_empty_lanes_alone(self, world: World):
         """They are not forgotten; they wait for a person, or for work."""
         await world.ledger.add_lane("idle")

@@ -152,6 +152,17 @@ class Guarding:
         await settle(world, lease, await world.ledger.doubts(lease, 1), Unpaid())
         assert [payment.id for payment in (await world.ledger.claim(lease, 1)).payments] == ["h1"]
 
+    async def test_a_server_whose_clock_is_far_behind_is_guarded_against_all_the_same(self, world: World):
+        """An old machine: what seems to be accepted in the future was accepted in a history that may be lost."""
+        await accepted(world, "h1")
+        await take_one(world)
+        await world.pass_time(-30 * DAY_S)
+        await world.restart_server()
+        await world.ledger.take("driver", 0)
+        await world.forget_lease(PORTAL)
+        assert await sent(world.another()) == []
+        assert await state_of(world) is State.IN_DOUBT
+
     async def test_fences_of_the_lost_history_are_not_given_again(self, world: World):
         """Its drivers may still be alive, and settle under numbers that the ledger has forgotten."""
         await accepted(world, "h1")

@@ -39,6 +39,11 @@ class MemoryWorld:
         """Forget when a lane is due."""
         self.book.lanes[portal].due = None
 
+    async def forget_lease(self, portal: str) -> None:
+        """End a lease before its time."""
+        lane = self.book.lanes[portal]
+        lane.until = lane.due = self.book.now()
+
     async def lose_record(self, handle: str) -> None:
         """Forget a row and leave its name wherever it waits."""
         del self.book.rows[PaymentId(handle)]

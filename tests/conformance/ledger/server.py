@@ -81,6 +81,11 @@ class ServerWorld:
         """Take a lane out of the due-set."""
         await self.client.zrem(PREFIX + "due", portal)
 
+    async def forget_lease(self, portal: str) -> None:
+        """End a lease before its time."""
+        await self.client.hset(f"{PREFIX}l:{portal}", "until", 0)
+        await self.client.zadd(PREFIX + "due", {portal: 0})
+
     async def lose_record(self, handle: str) -> None:
         """Delete a record and leave its name wherever it waits."""
         await self.client.delete(f"{PREFIX}p:{handle}")

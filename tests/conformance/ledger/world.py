@@ -39,6 +39,9 @@ class World(Protocol):
     async def lose_due(self, portal: str) -> None:
         """Damage: the due-set forgets a lane."""
 
+    async def forget_lease(self, portal: str) -> None:
+        """Damage: a leased lane is due now."""
+
     async def lose_record(self, handle: str) -> None:
         """Damage: the record of a payment is gone, evicted or deleted by somebody."""
 
