@@ -2,26 +2,30 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 # A worker needs a second and a half of processor time to start; faster kills would meet workers that do nothing yet.
-_KILL_EVERY_S: Final = 2.0
-# Outages of Redis come three at a time and then leave a while in peace: what waits when Redis restarts is not sent
-# before the quiet time has passed, and without peace everything would wait until the end.
-_OUTAGES_TOGETHER: Final = 3
+_KILL_EVERY_S: Final = 2.2
+# Outages of Redis come four at a time. What waits when Redis restarts is not sent before the quiet time has passed:
+# evenly spread outages would leave nothing in flight to strike. Kills that are aimed avoid the time of waiting.
+_OUTAGES_TOGETHER: Final = 4
 _OUTAGE_EVERY_S: Final = 6.0
 _OUTAGES_WITHIN_S: Final = 3.0
+_WAITING_S: Final = 11.0
+_AIMED: Final = 0.85  # of the kills; a worker at rest may die as well
 _ZOMBIE_EVERY_S: Final = 5.0
 _PAYMENTS_PER_S: Final = 25.0
 _SHORTEST_S: Final = 12.0
 # The first faults wait until work is under way.
 _CALM_S: Final = 2.0
-_BURST: Final = (4, 16)
+_BURST: Final = (2, 10)
 # One connection fault per so many replies that the portals spoil.
 _REPLIES_PER_CUT: Final = 10
 _LARGEST_OFFSET: Final = 6000  # a batch of 49 is about as long in both directions
+
+Span = tuple[float, float]
 
 
 class Kind(StrEnum):
@@ -36,6 +40,9 @@ class Kind(StrEnum):
     TEAR_REQUEST = "tear_request"
     RESET = "reset"  # all connections of a portal or of a worker's Redis are reset
     SILENCE = "silence"  # ... stay open and pass nothing more
+
+
+AIMED: Final = frozenset({Kind.WORKER_KILL, Kind.CHILD_KILL, Kind.ZOMBIE})  # at payments in flight
 
 
 class Door(StrEnum):
@@ -105,12 +112,15 @@ def make_plan(scale: Scale, *, lease_s: float) -> Plan:
     )
     # Each kind draws from a stream of its own: one more kill moves no power loss.
     bursts = _bursts(scale, storm_s, random.Random(f"{scale.seed} bursts"))
-    strikes: list[Strike] = []
-    outages = _outages(scale, storm_s)
+    outages, waiting = _outages(scale, storm_s)
+    whole, busy = [(_CALM_S, storm_s)], _without(waiting, storm_s)
+    strikes = [_strike(kind, at_s, lease_s, random.Random(f"{scale.seed} {kind} {at_s}")) for kind, at_s in outages]
     for kind, number in _numbers(scale).items():
         chance = random.Random(f"{scale.seed} {kind}")
-        moments = outages[kind] if kind in outages else _moments(number, storm_s, chance)
-        strikes += [_strike(kind, at_s, lease_s, chance) for at_s in moments]
+        aimed = round(number * _AIMED) if kind in AIMED else 0
+        moments = [(at_s, True) for at_s in _moments(aimed, busy, chance)]
+        moments += [(at_s, False) for at_s in _moments(number - aimed, whole, chance)]
+        strikes += [replace(_strike(kind, at_s, lease_s, chance), busiest=busiest) for at_s, busiest in moments]
     return Plan(scale, storm_s, tuple(sorted(strikes, key=lambda each: each.at_s)), bursts)
 
 
@@ -122,8 +132,6 @@ def _numbers(scale: Scale) -> dict[Kind, int]:
         Kind.WORKER_KILL: scale.worker_kills - child_kills,
         Kind.CHILD_KILL: child_kills,
         Kind.ZOMBIE: scale.zombies,
-        Kind.REDIS_KILL: scale.redis_kills,
-        Kind.POWER_LOSS: scale.power_losses,
         Kind.TEAR_REPLY: cuts,
         Kind.TEAR_REQUEST: cuts,
         Kind.RESET: cuts // 2,
@@ -131,23 +139,45 @@ def _numbers(scale: Scale) -> dict[Kind, int]:
     }
 
 
-def _moments(number: int, storm_s: float, chance: random.Random) -> Sequence[float]:
-    """Moments spread over the storm, each anywhere in a slot of its own."""
-    slot_s = (storm_s - _CALM_S) / max(number, 1)
-    return [round(_CALM_S + (slot + chance.random()) * slot_s, 3) for slot in range(number)]
+def _moments(number: int, spans: Sequence[Span], chance: random.Random) -> list[float]:
+    """Moments spread over these spans, each anywhere in a slot of its own."""
+    slot_s = sum(end - start for start, end in spans) / max(number, 1)
+    return [_place((slot + chance.random()) * slot_s, spans) for slot in range(number)]
 
 
-def _outages(scale: Scale, storm_s: float) -> dict[Kind, list[float]]:
-    """When Redis is killed and when it loses power: in groups, mixed."""
+def _place(offset_s: float, spans: Sequence[Span]) -> float:
+    """The moment at which so much of these spans has passed."""
+    for start, end in spans:
+        if offset_s <= end - start:
+            return round(start + offset_s, 3)
+        offset_s -= end - start
+    return round(spans[-1][1], 3)
+
+
+def _without(waiting: Sequence[Span], storm_s: float) -> list[Span]:
+    """The storm without the times of waiting; all of it where they leave less than a fifth."""
+    left, at_s = [], _CALM_S
+    for start, end in waiting:
+        if start > at_s:
+            left.append((at_s, start))
+        at_s = max(at_s, end)
+    if storm_s > at_s:
+        left.append((at_s, storm_s))
+    enough = sum(end - start for start, end in left) * 5 > storm_s
+    return left if enough else [(_CALM_S, storm_s)]
+
+
+def _outages(scale: Scale, storm_s: float) -> tuple[list[tuple[Kind, float]], list[Span]]:
+    """When Redis is killed and when it loses power, in groups, mixed; and when payments wait because of it."""
     chance = random.Random(f"{scale.seed} outages")
     kinds = [Kind.REDIS_KILL] * scale.redis_kills + [Kind.POWER_LOSS] * scale.power_losses
     chance.shuffle(kinds)
-    groups = _moments(-(-len(kinds) // _OUTAGES_TOGETHER), storm_s - _OUTAGES_WITHIN_S, chance)
-    found: dict[Kind, list[float]] = {Kind.REDIS_KILL: [], Kind.POWER_LOSS: []}
+    groups = _moments(-(-len(kinds) // _OUTAGES_TOGETHER), [(_CALM_S, storm_s - _OUTAGES_WITHIN_S)], chance)
+    found = []
     for number, kind in enumerate(kinds):
         at_s = groups[number // _OUTAGES_TOGETHER] + chance.random() * _OUTAGES_WITHIN_S
-        found[kind].append(round(at_s, 3))
-    return found
+        found.append((kind, round(at_s, 3)))
+    return found, [(at_s, at_s + _OUTAGES_WITHIN_S + _WAITING_S) for at_s in groups]
 
 
 def _strike(kind: Kind, at_s: float, lease_s: float, chance: random.Random) -> Strike:
@@ -162,7 +192,6 @@ def _strike(kind: Kind, at_s: float, lease_s: float, chance: random.Random) -> S
     return Strike(
         at_s=at_s,
         kind=kind,
-        busiest=chance.random() < 0.85,  # noqa: PLR2004 - a worker at rest may die as well
         choice=round(choice, 6),
         lasts_s=round(lasts_s, 3),
         back_s=round(chance.uniform(0.1, 2.0), 3) if kind is Kind.POWER_LOSS else 0.0,

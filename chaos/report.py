@@ -12,12 +12,11 @@ from rich.text import Text
 from chaos.checker import Kind as Wrong
 from chaos.checker import Verdict
 from chaos.gathering import Portals
-from chaos.plan import Kind, Scale
+from chaos.plan import AIMED, Kind, Scale
 from cli.output import cell, table
 
 # Promised: what a dead worker left is decided this long after the quiet time at the latest.
 VERDICT_MARGIN_S: Final = 10.0
-_AIMED: Final = frozenset({Kind.WORKER_KILL, Kind.CHILD_KILL, Kind.ZOMBIE})
 _SHOWN: Final = 10
 _KEPT: Final = 200
 
@@ -122,7 +121,7 @@ def document_of(report: Report) -> dict[str, object]:
 
 def _aim(report: Report, kind: Kind) -> dict[str, int]:
     """How often a fault met payments in flight, for those that are aimed at them."""
-    return {"in_flight": report.hits[kind]} if kind in _AIMED else {}
+    return {"in_flight": report.hits[kind]} if kind in AIMED else {}
 
 
 def _times(seconds: Sequence[float]) -> dict[str, object]:
@@ -168,7 +167,7 @@ def _faults(report: Report) -> Table:
         if report.planned[kind]:
             struck, planned = report.struck[kind], report.planned[kind]
             times = str(struck) if struck == planned else f"{struck} of {planned}"
-            shown.add_row(cell(name), cell(times, "bold"), cell(report.hits[kind] if kind in _AIMED else None))
+            shown.add_row(cell(name), cell(times, "bold"), cell(report.hits[kind] if kind in AIMED else None))
     shown.add_row(cell("replies lost by the portals"), cell(report.portals.spoilt, "bold"), cell(None))
     return shown
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # may go on with a call for longer than its caller's lease lasts: only the quiet time keeps the next driver away.
 QUICK: Final = {"B24PAY_HTTP_TOTAL_S": "3", "B24PAY_PORTAL_CUT_S": "3", "B24PAY_LEASE_S": "4"}
 LEASE_S: Final = 4.0
-# A request of 8 payments takes 1.2 s, one of 49 2 s: long enough to be met by a kill, shorter than the HTTP total.
-LATENCY_S: Final = 1.0
+# A request of 5 payments takes 1.5 s, one of 49 2.4 s: long enough to be met by a kill, shorter than the HTTP total.
+LATENCY_S: Final = 1.4
 PAY_S: Final = 0.02
-_LATE_S: Final = 4.0
+_LATE_S: Final = 3.5
 _JOURNAL_SIZE: Final = 1_000_000  # nothing is forgotten
 _READY_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.02
@@ -219,7 +219,7 @@ def _lost(plan: Plan) -> list[dict[str, object]]:
     rules: list[dict[str, object]] = [{"kind": kind, "place": "after"} for kind in _LOST_KINDS]
     rules += [{"kind": kind, "place": "before"} for kind in ("reset", "504_html")]
     rules.append({"kind": "500_html", "place": "after_k", "k": 2, "method": "batch"})
-    # Late work ends before a portal would cut it: four seconds later than in order, 6 s after the send at most.
+    # Late work ends before a portal would cut it: 3.5 s later than in order, 6 s after the send at most.
     rules += [{"kind": kind, "place": "during", "late_s": _LATE_S} for kind in ("504_html", "close")]
     rules += [{"kind": "hang", "place": "before", "seconds": _LATE_S}] * 2
     # Tried in order, each with its own chance; together about what was asked for.

@@ -22,7 +22,7 @@ from emulator import Handle
 from ledger.payment import State
 
 # A loaded machine stretches the storm by so much; what has not struck by then does not strike, and the report says so.
-_PATIENCE: Final = 0.35
+_PATIENCE: Final = 0.15
 _AT_REST_WITHIN_S: Final = 120.0
 _REST_LOOK_S: Final = 0.5
 _COUNT_WITHIN_S: Final = 2.0

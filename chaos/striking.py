@@ -21,7 +21,7 @@ from chaos.toxics import Ending, Flow, Toxics
 from ledger.payment import Payment, State
 
 # How long a kill waits for a worker that has something in flight: one that hits nobody proves nothing.
-_PREY_WITHIN_S: Final = 3.0
+_PREY_WITHIN_S: Final = 1.5
 # And for any worker at all: a loaded machine needs a while to start one.
 _ALIVE_WITHIN_S: Final = 30.0
 _LOOK_WITHIN_S: Final = 0.5
