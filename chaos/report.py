@@ -70,7 +70,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def document_of(report: Report) -> dict[str, object]:
     """The report for scripts."""
-    verdict, portals, times = report.verdict, report.portals, report.undisturbed_s
+    verdict, portals = report.verdict, report.portals
     return {
         "ok": report.ok,
         "seed": report.scale.seed,
@@ -87,19 +87,7 @@ def document_of(report: Report) -> dict[str, object]:
             kind.value: {"planned": report.planned[kind], "struck": report.struck[kind], **_aim(report, kind)}
             for kind in Kind
         },
-        "deaths": {
-            "kills": report.struck[Kind.WORKER_KILL] + report.struck[Kind.CHILD_KILL],
-            "with_payments_in_sending": report.hits[Kind.WORKER_KILL] + report.hits[Kind.CHILD_KILL],
-            "payments_in_sending": report.left_sending,
-            "verdict_s": {
-                **_times(times),
-                "bound": report.verdict_bound_s,
-                "late": sum(each > report.verdict_bound_s for each in times),
-                "undecided": report.undecided,
-                # Redis or the next worker died before the verdict; every such death begins the wait anew.
-                "disturbed": _times(report.disturbed_s),
-            },
-        },
+        "deaths": _deaths(report),
         "portals": {
             "requests": portals.requests,
             "replies_lost": portals.spoilt,
@@ -116,6 +104,23 @@ def document_of(report: Report) -> dict[str, object]:
         "details": [
             {"finding": each.kind, "invoice": str(each.invoice), "text": each.text} for each in verdict.findings[:_KEPT]
         ],
+    }
+
+
+def _deaths(report: Report) -> dict[str, object]:
+    times = report.undisturbed_s
+    return {
+        "kills": report.struck[Kind.WORKER_KILL] + report.struck[Kind.CHILD_KILL],
+        "with_payments_in_sending": report.hits[Kind.WORKER_KILL] + report.hits[Kind.CHILD_KILL],
+        "payments_in_sending": report.left_sending,
+        "verdict_s": {
+            **_times(times),
+            "bound": report.verdict_bound_s,
+            "late": sum(each > report.verdict_bound_s for each in times),
+            "undecided": report.undecided,
+            # Redis or the next worker died before the verdict; every such death begins the wait anew.
+            "disturbed": _times(report.disturbed_s),
+        },
     }
 
 

@@ -172,3 +172,11 @@ async def test_unknown_admin_requests_list_the_known_ones(portal: Caller) -> Non
     assert answered.status == 404
     assert "GET /_emulator/effects" in answered.json["known"]
     assert (await portal.send("/_emulator/settings", "GET")).status == 400
+
+
+async def test_the_journal_names_the_invoices_that_a_list_asked_for(portal: Caller, handle: Handle) -> None:
+    """Singly and behind the pays of a batch; other commands ask for none."""
+    await portal.call("crm.invoice.list", filter={"ID": [3, 4]})
+    await portal.call("crm.invoice.get", id=5)
+    await portal.batch({"r": "crm.invoice.list?filter%5B%40ID%5D%5B%5D=7&filter%5B%40ID%5D%5B%5D=8"})
+    assert [entry.asked for entry in await handle.requests(portal=portal.authority)] == [(3, 4), (), (7, 8)]
