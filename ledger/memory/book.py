@@ -25,6 +25,7 @@ class Lane:
     known: bool = True
     owner: str | None = None
     fence: int = 0
+    epoch: int = 0  # in which it was taken
     claims: int = 0
     until: datetime | None = None
     pause: datetime | None = None
@@ -149,12 +150,13 @@ class Book:
         epoch, end = self._guard.epoch, own or self.now()
         return max(end, epoch.quiet) if epoch and epoch.quiet and self.perhaps_sent(row) else end
 
-    def screen(self, row: Payment) -> None:
+    def screen(self, row: Payment) -> Payment:
         """Into doubt, because a lost history may have sent it; one read answers when that has ended."""
-        read_at = self.quiet_end(row, self.now())
+        lane, read_at = self.lanes[row.portal], self.quiet_end(row, self.now())
         self.was_asked_about(row)
-        self.lanes[row.portal].doubts[row.id] = read_at
-        self.move(replace(row, quiet_until=read_at), State.IN_DOUBT)
+        lane.lift(row.id)
+        lane.doubts[row.id] = read_at
+        return self.move(replace(row, quiet_until=read_at), State.IN_DOUBT)
 
     def was_asked_about(self, row: Payment) -> None:
         """From now on its own record says what was sent."""
@@ -190,10 +192,11 @@ class Book:
             raise LeaseLost(f"{lease.owner} does not drive the lane {lease.portal} under fence {lease.fence} any more.")
         return self.lanes[lease.portal]
 
-    def driven_still(self, lease: Lease) -> Lane:
-        """As `driven`, and the lease has not run out: nothing new may be begun under one that anybody can take."""
+    def driven_still(self, lease: Lease, remembered: str, quiet_s: float) -> Lane:
+        """As `driven`, and the lease has not run out: nothing new may be begun under one that anybody can take, nor
+        under one that was taken from another server."""
         lane = self.driven(lease)
-        if lane.until is None or lane.until <= self.now():
+        if lane.until is None or lane.until <= self.now() or lane.epoch != self.guard(remembered, quiet_s).number:
             raise LeaseLost(f"The lease of {lease.owner} on the lane {lease.portal} has run out.")
         return lane
 

@@ -17,6 +17,7 @@ from ledger.ledger import (
     Undelivered,
 )
 from ledger.memory.book import OVER, Book, Lane, is_open, without_doubt
+from ledger.memory.guard import Epoch
 from ledger.memory.requests import open_one
 from ledger.memory.verdicts import Verdicts
 from ledger.payment import (
@@ -94,8 +95,11 @@ class MemoryLedger:
         """Withdraw a queued payment; the row afterwards, None when unknown."""
         self._book.forget_expired()
         row, late = self._book.resolve(payment_id)
+        if row is not None:
+            self._guard()
         if row is not None and row.state is State.QUEUED:
-            row = self._book.finish(row, State.CANCELLED)
+            lost = self._book.perhaps_sent(row)
+            row = self._book.screen(row) if lost else self._book.finish(row, State.CANCELLED)
         return _shown(row, late)
 
     async def retry(self, payment_id: str) -> Payment | None:
@@ -127,6 +131,8 @@ class MemoryLedger:
         """End a payment in doubt by a person's word; the row afterwards, None when unknown. Raises StillQuiet."""
         self._book.forget_expired()
         row, late = self._book.resolve(payment_id)
+        if row is not None:
+            self._guard()
         if row is not None and row.state is State.IN_DOUBT:
             row = self._end(row, paid=paid, because=because[:TEXT_LIMIT])
         return _shown(row, late)
@@ -242,23 +248,30 @@ class MemoryLedger:
 
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
-        era = self._book.guard(self._remembered, self._quiet_s)
+        era = self._guard()
         self._remembered, self.epoch = era.id, era.number
         now, lanes = self._book.now(), self._book.lanes.values()
         due = sorted((lane.due, lane.portal) for lane in lanes if lane.due is not None and lane.due <= now)
-        leases = [self._lease_to(owner, self._book.lanes[portal]) for _, portal in due[:limit]]
+        leases = [self._lease_to(owner, self._book.lanes[portal], era.number) for _, portal in due[:limit]]
         rest = min((lane.due for lane in lanes if lane.due is not None), default=None)
         return leases, None if rest is None else max(0.0, (rest - now).total_seconds())
 
-    def _lease_to(self, owner: str, lane: Lane) -> Lease:
+    def _guard(self) -> Epoch:
+        return self._book.guard(self._remembered, self._quiet_s)
+
+    def _lease_to(self, owner: str, lane: Lane, epoch: int) -> Lease:
         self._book.fence += 1
+        lane.epoch = epoch
         lane.owner, lane.fence, lane.claims, lane.pause = owner, self._book.fence, 0, None
         lane.due = lane.until = self._book.now() + self._lease
         return Lease(PortalKey(lane.portal), owner, lane.fence)
 
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
-        kept = [self._book.drives(lease) for lease in leases]
+        if not leases:
+            return []
+        epoch, lanes = self._guard().number, self._book.lanes
+        kept = [self._book.drives(lease) and lanes[lease.portal].epoch == epoch for lease in leases]
         for lease, alive in zip(leases, kept, strict=True):
             if alive:
                 lane = self._book.lanes[lease.portal]
@@ -277,8 +290,7 @@ class MemoryLedger:
 
     async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
         """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
-        lane, book = self._book.driven_still(lease), self._book
-        book.guard(self._remembered, self._quiet_s)
+        lane, book = self._book.driven_still(lease, self._remembered, self._quiet_s), self._book
         lease.claims += 1
         name = f"{lease.fence}.{lease.claims}"
         if lease.claims > lane.claims and lane.held is None:
@@ -310,7 +322,7 @@ class MemoryLedger:
 
     async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""
-        lane, now = self._book.driven_still(lease), self._book.now()
+        lane, now = self._book.driven_still(lease, self._remembered, self._quiet_s), self._book.now()
         due = sorted((at, payment_id) for payment_id, at in lane.doubts.items() if at <= now and lane.held is None)
         ids = [payment_id for _, payment_id in due[:limit]]
         rows = self._book.known(ids)

@@ -106,7 +106,8 @@ class Verdicts:
 
     def _requeue(self, row: Payment) -> None:
         self._lane.lift(row.id)
-        self._again.append(self._book.move(without_doubt(row), State.QUEUED))
+        self._book.read_first.pop(row.id, None)
+        self._again.append(self._book.move(replace(without_doubt(row), after=None), State.QUEUED))
 
 
 def _died(row: Payment) -> Refusal:

@@ -12,7 +12,8 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
     due                 zset    portal -> when its lane wants to be driven next (ms); the end of the lease while leased
     out                 zset    handle -> when its result became final (ms), until it is delivered
     wake                channel portal that became due
-    l:<portal>          hash    owner, fence, until, claim, seq, pause, held, held_text, held_at; counts per state
+    l:<portal>          hash    owner, fence, epoch (in which it was taken), until, claim, seq, pause, held, held_text,
+                                held_at; counts per state
                                 (q s d p f c) and r, how many of the queued ones must be read first
     q:<portal>          list    payments to send, oldest first; may hold ids that were cancelled since
     x:<portal>          list    as q:, of suspects: two of their drivers died, so they are claimed alone

@@ -48,7 +48,13 @@ class Guard:
     """What the epoch guard has to know of its caller."""
 
     remembered: str  # the ledger's id as the caller knows it, or ""
+    name: str  # fresh and random: it names a ledger that has none, and a take
     quiet_ms: int
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """As the scripts take them."""
+        return self.remembered, self.name, self.quiet_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,9 @@ def page(portal: str, state: State, offset: int, limit: int) -> Step[list[Paymen
     return Step("page", (portal, records.STATE_LETTERS[state], offset, limit), _rows)
 
 
-def cancel(payment_id: str, retention_ms: int) -> Step[Payment | None]:
+def cancel(payment_id: str, retention_ms: int, guard: Guard) -> Step[Payment | None]:
     """Withdraw a queued payment."""
-    return Step("cancel", (payment_id, retention_ms), records.payment)
+    return Step("cancel", (payment_id, retention_ms, *guard.arguments), records.payment)
 
 
 def retry(payment_id: str) -> Step[Payment | None]:
@@ -141,7 +147,7 @@ def retry(payment_id: str) -> Step[Payment | None]:
     return Step("retry", (payment_id,), records.payment)
 
 
-def decide(payment_id: str, *, paid: bool, because: str, retention_ms: int) -> Step[Payment | None]:
+def decide(payment_id: str, *, paid: bool, because: str, retention_ms: int, guard: Guard) -> Step[Payment | None]:
     """End a payment in doubt by a person's word."""
 
     def decode(reply: Reply) -> Payment | None:
@@ -154,7 +160,8 @@ def decide(payment_id: str, *, paid: bool, because: str, retention_ms: int) -> S
                 return records.payment(row)
         raise records.BadReply("a row was expected")
 
-    return Step("decide", (payment_id, int(paid), because[:TEXT_LIMIT], retention_ms), decode)
+    said = (payment_id, int(paid), because[:TEXT_LIMIT])
+    return Step("decide", (*said, retention_ms, *guard.arguments), decode)
 
 
 def read_again(payment_ids: Sequence[str]) -> Step[list[Payment | None]]:
@@ -200,9 +207,7 @@ def resume(portal: str) -> Step[bool]:
     return Step("resume", (portal,), _flag)
 
 
-def take(
-    owner: str, limit: int, lease_ms: int, request: str, guard: Guard
-) -> Step[tuple[list[Lease], float | None, str, int]]:
+def take(owner: str, limit: int, lease_ms: int, guard: Guard) -> Step[tuple[list[Lease], float | None, str, int]]:
     """Lease due lanes; the answer ends with the ledger's id and the number of its epoch."""
 
     def decode(reply: Reply) -> tuple[list[Lease], float | None, str, int]:
@@ -215,12 +220,12 @@ def take(
         next_s = None if wait_ms < 0 else wait_ms / 1000
         return leases, next_s, records.text(ledger_id), records.number(epoch)
 
-    return Step("take", (owner, limit, lease_ms, request, guard.remembered, guard.quiet_ms), decode)
+    return Step("take", (owner, limit, lease_ms, guard.name, guard.remembered, guard.quiet_ms), decode)
 
 
-def renew(leases: Sequence[Lease], lease_ms: int) -> Step[list[bool]]:
+def renew(leases: Sequence[Lease], lease_ms: int, guard: Guard) -> Step[list[bool]]:
     """Prolong leases."""
-    arguments: list[Argument] = [lease_ms]
+    arguments: list[Argument] = [lease_ms, *guard.arguments]
     for lease in leases:
         arguments += _names(lease)
     return Step("renew", arguments, lambda reply: [_flag(kept) for kept in records.items(reply)])
@@ -237,7 +242,7 @@ def recover(lease: Lease, quiet_ms: int) -> Step[int]:
     return Step("recover", (*_names(lease), quiet_ms), decode)
 
 
-def claim(lease: Lease, wish: Wish, name: str, guard: Guard) -> Step[Claimed]:
+def claim(lease: Lease, wish: Wish, guard: Guard) -> Step[Claimed]:
     """Move the oldest payments from queued to sending; none while fewer than `at_least` wait."""
 
     def decode(reply: Reply) -> Claimed:
@@ -245,17 +250,17 @@ def claim(lease: Lease, wish: Wish, name: str, guard: Guard) -> Step[Claimed]:
         return Claimed(tuple(records.payments(rows)), records.number(waiting), records.number(suspects))
 
     wanted = (wish.number, wish.limit, wish.at_least, int(wish.suspect))
-    return Step("claim", (*_names(lease), *wanted, guard.remembered, name, guard.quiet_ms), decode)
+    return Step("claim", (*_names(lease), *wanted, *guard.arguments), decode)
 
 
-def doubts(lease: Lease, limit: int) -> Step[list[Payment]]:
+def doubts(lease: Lease, limit: int, guard: Guard) -> Step[list[Payment]]:
     """Payments whose read-back is due; they carry the moment from which the read-back counts."""
 
     def decode(reply: Reply) -> list[Payment]:
         now, *rows = _under_lease(lease, reply)
         return records.payments(rows, read_at=records.instant(records.number(now)))
 
-    return Step("doubts", (*_names(lease), limit), decode)
+    return Step("doubts", (*_names(lease), limit, *guard.arguments), decode)
 
 
 def settle(lease: Lease, decisions: Sequence[Decision], retention_ms: int, max_attempts: int) -> Step[list[Settled]]:

@@ -48,7 +48,6 @@ class RedisLedger:
         self._scripts = scripts or load_scripts()
         self._request_name = request_name
         self.epoch = 0
-        self.epoch = 0
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
         self._wake_up = WakeUp(client)
 
@@ -88,7 +87,7 @@ class RedisLedger:
 
     async def cancel(self, payment_id: str) -> Payment | None:
         """Withdraw a queued payment; the row afterwards, None when unknown."""
-        return await self._run(steps.cancel(payment_id, self._retention_ms))
+        return await self._run(steps.cancel(payment_id, self._retention_ms, self._guard()))
 
     async def retry(self, payment_id: str) -> Payment | None:
         """Queue a failed payment again with all its attempts, to be read first when it was sent."""
@@ -96,7 +95,8 @@ class RedisLedger:
 
     async def decide(self, payment_id: str, *, paid: bool, because: str) -> Payment | None:
         """End a payment in doubt by a person's word. Raises StillQuiet."""
-        return await self._run(steps.decide(payment_id, paid=paid, because=because, retention_ms=self._retention_ms))
+        kept_ms, guard = self._retention_ms, self._guard()
+        return await self._run(steps.decide(payment_id, paid=paid, because=because, retention_ms=kept_ms, guard=guard))
 
     async def read_again(self, payment_ids: Sequence[str]) -> list[Payment | None]:
         """Have doubts read now instead of later; the rows, None where unknown."""
@@ -131,16 +131,16 @@ class RedisLedger:
 
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""
-        step = steps.take(owner, limit, self._lease_ms, self._request_name(), self._guard())
+        step = steps.take(owner, limit, self._lease_ms, self._guard())
         leases, wait_s, self._remembered, self.epoch = await self._run(step)
         return leases, wait_s
 
     def _guard(self) -> Guard:
-        return Guard(self._remembered, self._quiet_ms)
+        return Guard(self._remembered, self._request_name(), self._quiet_ms)
 
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
-        return await self._run(steps.renew(leases, self._lease_ms)) if leases else []
+        return await self._run(steps.renew(leases, self._lease_ms, self._guard())) if leases else []
 
     async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
@@ -152,7 +152,7 @@ class RedisLedger:
         number = lease.claims
         try:
             wish = Wish(number, limit, at_least, suspect)
-            return await self._run(steps.claim(lease, wish, self._request_name(), self._guard()))
+            return await self._run(steps.claim(lease, wish, self._guard()))
         except BaseException:
             # Nobody knows whether the step was done. Asking again under the same number finds out, unless a later
             # claim has been made; then the next driver's `recover` does.
@@ -162,7 +162,7 @@ class RedisLedger:
 
     async def doubts(self, lease: Lease, limit: int) -> list[Payment]:
         """Payments of this lane whose read-back is due now. Raises LeaseLost."""
-        return await self._run(steps.doubts(lease, limit))
+        return await self._run(steps.doubts(lease, limit, self._guard()))
 
     async def settle(self, lease: Lease, decisions: Sequence[Decision]) -> list[Settled]:
         """Write verdicts down in one step. Raises LeaseLost."""

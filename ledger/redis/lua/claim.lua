@@ -39,14 +39,6 @@ local function send(id, record)
   answer[#answer + 1] = row(id)
 end
 
--- One read answers, when whatever the lost history sent has ended. Nothing was attempted, so `a` stays (but is there).
-local function screen(id, record)
-  local read_at = math.max(epoch().quiet, NOW)
-  move(id, record, 'd')
-  redis.call('HSET', P .. 'p:' .. id, 'u', read_at, 'o', epoch().number, 'a', record.a or 0)
-  redis.call('ZADD', P .. 'd:' .. portal, read_at, id)
-end
-
 local function send_in_company(id, record)
   local alone = tonumber(record.a or 0) >= ALONE_ATTEMPTS
   full = alone
@@ -79,6 +71,7 @@ local function waiting() return math.max(0, sendable(portal) - suspects(portal))
 
 if not drives_still(portal, ARGV[2], ARGV[3]) then return {0} end
 guard(ARGV[8], ARGV[9], tonumber(ARGV[10]))
+if not taken_here(portal) then return {0} end
 if number <= tonumber(redis.call('HGET', lane, 'claim')) then
   for _, id in ipairs(redis.call('ZRANGE', sending, 0, -1)) do
     if redis.call('HGET', P .. 'p:' .. id, 'c') == claim then answer[#answer + 1] = row(id) end

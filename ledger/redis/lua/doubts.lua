@@ -7,9 +7,14 @@
   ARGV[2]  owner
   ARGV[3]  fence
   ARGV[4]  how many at most
+  ARGV[5]  id of the ledger as the caller remembers it, or ''
+  ARGV[6]  a fresh random name, for a ledger that has none
+  ARGV[7]  quiet time, ms
   Returns  {0} when the lease is lost, else {1, now in ms, row, ...}
 ]]
 if not drives_still(ARGV[1], ARGV[2], ARGV[3]) then return {0} end
+guard(ARGV[5], ARGV[6], tonumber(ARGV[7]))
+if not taken_here(ARGV[1]) then return {0} end
 local portal, lane, waiting = ARGV[1], P .. 'l:' .. ARGV[1], P .. 'd:' .. ARGV[1]
 local answer = {1, NOW}
 

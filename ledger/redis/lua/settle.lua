@@ -35,7 +35,7 @@ end
 local function requeue(id, record)
   redis.call('ZREM', P .. 's:' .. portal, id)
   redis.call('ZREM', P .. 'd:' .. portal, id)
-  redis.call('HDEL', P .. 'p:' .. id, 'u', 'g', 'm', 'w', 'z')
+  redis.call('HDEL', P .. 'p:' .. id, 'u', 'g', 'm', 'w', 'z', 'r')
   move(id, record, 'q')
   again[#again + 1] = record
   record.id = id

@@ -24,7 +24,8 @@ end
 
 local function lease(portal)
   local fence = redis.call('INCR', P .. 'fence')
-  redis.call('HSET', P .. 'l:' .. portal, 'owner', owner, 'fence', fence, 'until', NOW + lease_ms, 'claim', 0)
+  redis.call('HSET', P .. 'l:' .. portal, 'owner', owner, 'fence', fence, 'until', NOW + lease_ms, 'claim', 0,
+    'epoch', epoch().number)
   redis.call('HDEL', P .. 'l:' .. portal, 'pause')
   redis.call('ZADD', DUE, NOW + lease_ms, portal)
   return tostring(fence)

@@ -1,6 +1,8 @@
 """After the server was another one, or the ledger was emptied: what a lost history may have sent is read first."""
 
-from ledger.ledger import Ledger
+import pytest
+
+from ledger.ledger import LeaseLost, Ledger, StillQuiet
 from ledger.payment import Refusal, State
 from ledger.verdict import Decision, InDoubt, Requeue, Unpaid
 from tests.conformance.ledger.world import (
@@ -12,9 +14,11 @@ from tests.conformance.ledger.world import (
     accepted,
     an_ask,
     claimed,
+    ended,
     found,
     is_due,
     next_due_s,
+    open_one,
     settle,
     state_of,
     take_one,
@@ -43,8 +47,9 @@ class Guarding:
     async def test_a_queued_payment_is_in_doubt_after_the_server_was_another_one(self, world: World):
         """A history that was lost may have sent it. No attempt is counted, and "unpaid" waits for the quiet time."""
         await accepted(world, "h1", "h2")
-        lease = await take_one(world)
+        assert await is_due(world)
         await world.restart_server()
+        lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10)
         assert (claim.payments, claim.waiting) == ((), 0)
         payment = await found(world)
@@ -104,8 +109,9 @@ class Guarding:
         first, second = (await world.ledger.claim(lease, 10)).payments
         refusal = InDoubt(0, Refusal("CODE", "text"))
         await world.ledger.settle(lease, [Decision(first, InDoubt(0)), Decision(second, refusal)])
+        await world.ledger.release(lease, 0)
         await world.restart_server()
-        await world.ledger.claim(lease, 1)
+        lease = await take_one(world)
         settled = await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
         assert {entry.payment.state for entry in settled} == {State.IN_DOUBT}
         await world.pass_time(QUIET_S)
@@ -135,8 +141,77 @@ class Guarding:
         lease, payments = await claimed(world, "h1")
         await world.restart_server()
         await settle(world, lease, payments, Requeue())
-        assert (await world.ledger.claim(lease, 1)).payments == ()
+        await world.ledger.release(lease, 0)
+        assert await sent(world.ledger) == []
         assert await state_of(world) is State.IN_DOUBT
+
+    @pytest.mark.parametrize("first", ["claim", "doubts", "renew"])
+    async def test_a_lease_that_outlived_the_server_begins_nothing(self, world: World, first: str):
+        """Whichever step notices, the lane is to be taken anew; what was in flight is still settled."""
+        lease, payments = await claimed(world, "h1")
+        await world.restart_server()
+        if first == "claim":
+            with pytest.raises(LeaseLost):
+                await world.ledger.claim(lease, 1)
+        elif first == "doubts":
+            with pytest.raises(LeaseLost):
+                await world.ledger.doubts(lease, 1)
+        assert await world.ledger.renew([lease]) == [False]
+        [settled] = await settle(world, lease, payments, PAID)
+        assert settled.payment.state is State.PAID
+
+    async def test_what_a_rollback_left_in_sending_is_recovered_although_its_driver_lives(self, world: World):
+        """The driver had settled it and knows nothing of it any more: its lease ends, and the next one looks."""
+        lease, _ = await claimed(world, "h1")
+        await world.restart_server()
+        for _ in range(3):
+            await world.pass_time(LEASE_S / 3)
+            await world.ledger.renew([lease])
+        lease = await take_one(world)
+        assert await world.ledger.recover(lease) == 1
+        assert await state_of(world) is State.IN_DOUBT
+
+    async def test_a_withdrawal_after_a_rollback_is_none(self, world: World):
+        """What the lost history may have sent was not withdrawn "before anything was sent": it is read."""
+        await accepted(world, "h1", "h2")
+        assert await is_due(world)
+        await world.restart_server()
+        payment = await world.ledger.cancel("h1")
+        assert payment == await found(world)
+        assert (payment.state, payment.attempts) == (State.IN_DOUBT, 0)
+        assert await world.ledger.cancel("h1") == payment
+        lease = await take_one(world)
+        assert [row.id for row in await world.ledger.payments(PORTAL, State.QUEUED, 0, 10)] == ["h2"]
+        await world.pass_time(QUIET_S)
+        lease = await take_one(world)
+        await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        withdrawn = await world.ledger.cancel("h1")
+        assert withdrawn is not None
+        assert withdrawn.state is State.CANCELLED
+
+    async def test_what_was_to_be_read_first_is_not_withdrawn_after_a_rollback_either(self, world: World):
+        """The lost history may have read and sent it; unpaid it is sent, and its counts are exact."""
+        await ended(world, PAID)
+        await open_one(world, "h2", idempotency_key="again")
+        await world.restart_server()
+        await world.ledger.cancel("h2")
+        assert await state_of(world, "h2") is State.IN_DOUBT
+        await world.pass_time(QUIET_S)
+        lease = await take_one(world)
+        await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+        claim = await world.ledger.claim(lease, 10)
+        assert ([(row.id, row.after) for row in claim.payments], claim.waiting) == ([("h2", None)], 0)
+
+    async def test_nobody_calls_unpaid_what_the_lost_history_may_have_sent_last(self, world: World):
+        """A person's word may be the first step after a restart; its call may be running for a quiet time yet."""
+        await ended(world, InDoubt(0))
+        await world.restart_server()
+        with pytest.raises(StillQuiet):
+            await world.ledger.decide("h1", paid=False, because="not there")
+        await world.pass_time(QUIET_S)
+        payment = await world.ledger.decide("h1", paid=False, because="not there")
+        assert payment is not None
+        assert payment.state is State.FAILED
 
     async def test_a_retry_of_what_was_perhaps_sent_is_read_first(self, world: World):
         """Nothing on its record says that it was sent; that it was in doubt for a lost history says enough."""

@@ -213,13 +213,23 @@ class LedgerMachine(Player):
             self.let_pass(QUIET_S)
             self.heirs_read()
 
-    @rule(portal=portals, late_s=st.sampled_from([0.0, QUIET_S]))
-    def driver_goes_on_after_a_restart(self, portal: PortalKey, late_s: float) -> None:
-        """It claims under the lease it has; what that puts in doubt is read as unpaid in time, or too early."""
+    @rule(portal=portals, late_s=st.sampled_from([0.0, QUIET_S]), sends=st.booleans())
+    def driver_goes_on_after_a_restart(self, portal: PortalKey, late_s: float, sends: bool) -> None:
+        """Its lease begins nothing any more; what the next driver puts in doubt is read in time, or too early."""
         self.ask_for(portal)
         leases = self.taken("four", 2)
+        if sends:
+            for lease in leases:
+                self.claimed(lease, 1)
+                self.check()
         self.restart_server()
         for lease in leases:
+            assert not self.claimed(lease, 2)
+            self.check()
+        self.let_pass(LEASE_S)
+        for lease in self.taken("five", 2):
+            self.under(lease, lambda ledger, at: ledger.recover(at))
+            self.check()
             self.claimed(lease, 2)
             self.check()
         self.let_pass(late_s)

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from cli.embedded import EmbeddedServer
 from config.connections import async_redis_client
+from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.redis import RedisLedger
 from ledger.redis.scripts import PREFIX
@@ -107,7 +108,8 @@ async def lane_counts(ledger: RedisLedger) -> dict[str, int]:
 
 
 async def test_a_lease_that_outlives_the_server_claims_nothing_unread(own_server: EmbeddedServer, client: Redis):
-    """The driver goes on after a restart without taking the lane again: its next claim notices the other server."""
+    """The driver goes on after a restart without taking the lane again: its next claim notices the other server, and
+    the lane is taken anew."""
     ledger = RedisLedger(client, lease_s=60, retention_s=1000, max_attempts=5, quiet_s=QUIET_S)
     await ledger.add_lane(PORTAL)
     await ledger.open([an_ask(f"h{n}", invoice_id=n) for n in (1, 2)])
@@ -115,6 +117,10 @@ async def test_a_lease_that_outlives_the_server_claims_nothing_unread(own_server
     [sent] = (await ledger.claim(lease, 1)).payments
     own_server.restart()
     await ledger.settle(lease, [Decision(sent, Requeue())])
+    with pytest.raises(LeaseLost):
+        await ledger.claim(lease, 10)
+    await ledger.release(lease, 0)
+    [lease], _ = await ledger.take("driver", 1)
     assert (await ledger.claim(lease, 10)).payments == ()
     assert await ledger.doubts(lease, 10) == []
     due = await eventually(lambda: ledger.doubts(lease, 10))
