@@ -38,8 +38,9 @@ class Portals:
 async def gather(scene: Scene, rollbacks: Sequence[Rollback]) -> tuple[Facts, Portals]:
     """Everything the checker looks at."""
     told = scene.producers.told
-    portals = await ask_portals(scene)
+    # The ledger before the portals: where something still moves, it may not look proven and unpaid.
     rows = [_row(payment) async for payment in all_payments(scene)]
+    portals = await ask_portals(scene)
     handles = await find_handles(scene, told)
     missing = {each.handle for each in told if each.handle is not None} - handles.keys()
     waiting = await in_broker(scene, missing)
