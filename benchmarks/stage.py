@@ -104,7 +104,9 @@ class Stage:
         for _ in range(count):
             self.portals += 1
             number = self.portals
-            portal = Portal(f"p{number}", f"127.{number // 60_000 + 1}.{number // 250 % 250}.{number % 250 + 1}:{self.port}")
+            portal = Portal(
+                f"p{number}", f"127.{number // 60_000 + 1}.{number // 250 % 250}.{number % 250 + 1}:{self.port}"
+            )
             description: dict[str, object] = {"webhook": portal.webhook}
             if limits:
                 description["limits"] = dict(limits)
@@ -121,7 +123,9 @@ class Stage:
                 total[state] += number
         return total
 
-    async def until_paid(self, portals: Sequence[Portal], number: int, within_s: float, every_s: float = POLL_S) -> float:
+    async def until_paid(
+        self, portals: Sequence[Portal], number: int, within_s: float, every_s: float = POLL_S
+    ) -> float:
         """Wait until so many are paid; epoch seconds of the look that saw it."""
         end = time.monotonic() + within_s
         while True:
@@ -202,10 +206,8 @@ async def a_stage(*, workers: int = 1, emulated: Mapping[str, object], **changes
             ):
                 ledger = RedisLedger(redis, lease_s=75, retention_s=35 * 86_400, max_attempts=5, quiet_s=135)
                 registry = PortalRegistry(redis, [SECRET_KEY])
-                tls, ca_file = str(ready["listen"][-1]), str(ready["ca_file"])
-                stage = Stage(
-                    server, redis, ledger, registry, handle, emulator, port, tls, ca_file, environ, directory
-                )
+                tls, ca_file = str(ready["tls"][0]), str(ready["ca_file"])
+                stage = Stage(server, redis, ledger, registry, handle, emulator, port, tls, ca_file, environ, directory)
                 await stage.start_workers(workers)
                 try:
                     yield stage

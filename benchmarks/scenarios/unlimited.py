@@ -61,4 +61,17 @@ async def once(stage: Stage, door: str, count: int, portals: int = 20) -> dict[s
 
 
 # What clients send; the rest of the server's statistics happened inside of scripts or not at all.
-CLIENT_CALLS = ("evalsha", "eval", "set", "publish", "blmove", "lmove", "lpush", "lrem", "blpop", "brpop", "mget", "multi")
+CLIENT_CALLS = (
+    "evalsha",
+    "eval",
+    "set",
+    "publish",
+    "blmove",
+    "lmove",
+    "lpush",
+    "lrem",
+    "blpop",
+    "brpop",
+    "mget",
+    "multi",
+)

@@ -1,0 +1,104 @@
+"""Payments far beyond a portal's burst: how near to the portal's own bound, alone, with four workers, with a stranger."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from benchmarks.stage import Portal, Stage, a_program, a_stage
+from benchmarks.table import Table
+
+PAYS = 49
+SPEED = 10  # the portal's rate is ten times a standard portal's, so that a run takes seconds
+RATE = 2.0 * SPEED
+BURST = 50
+
+
+async def run(*, quick: bool) -> Table:
+    """One row per circumstance."""
+    count = 20_000 if quick else 60_000
+    table = Table(
+        "bound",
+        f"{count:,} payments beyond the burst (rate × {SPEED})",
+        "≤ 1.05 × bound, 0 × 503; else ≤ 1.15 ×, ≤ 1 %",
+    )
+    table.axes = ("seconds", "requests so far")
+    for name, workers, kind in (
+        ("one worker", 1, "alone"),
+        ("four workers", 4, "alone"),
+        ("a stranger uses half of the rate", 1, "stranger"),
+        ("the rate is halved after the first second", 1, "halved"),
+    ):
+        emulated = {"rate": {"burst": BURST, "per_s": RATE}, "operating_limit_s": None, "latency_s": 0.05}
+        async with a_stage(workers=workers, emulated=emulated) as stage:
+            table.add(circumstance=name, **await once(stage, count, kind, table, name))
+    return table
+
+
+async def once(stage: Stage, count: int, kind: str, table: Table, name: str) -> dict[str, Any]:
+    """One run on one portal."""
+    [portal] = await stage.add_portals(
+        1, {"requests_per_second": RATE, "burst": BURST, "execution_seconds_per_10_min": 600}
+    )
+    beside: asyncio.Task[int] | None = None
+    async with a_program(stage, "benchmarks.producing", "bulk") as producer:
+        if kind == "stranger":
+            beside = asyncio.create_task(stranger(portal, RATE / 2))
+        working = asyncio.create_task(producer.run({"ranges": [[portal.key, 1, count]]}))
+        if kind == "halved":
+            await asyncio.sleep(1)
+            await stage.portal_handle.patch(portal.authority, rate={"burst": BURST, "per_s": RATE / 2})
+        ended = await stage.until_paid([portal], count, 300, every_s=0.05)
+        told = await working
+    if beside is not None:
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
+    requests = [
+        each
+        for each in await stage.portal_handle.requests(portal=portal.authority, limit=1_000_000)
+        if each.method == "batch"
+    ]
+    left = {"alone": RATE, "stranger": RATE / 2, "halved": RATE / 2}[kind]
+    bound = max(0.0, math.ceil(count / PAYS) - BURST) / left
+    refused = sum(each.status == 503 for each in requests)  # noqa: PLR2004 - the portal's answer
+    table.series[name] = curve([each.t for each in requests if each.status == 200])  # noqa: PLR2004
+    took = ended - told["began"]
+    return {
+        "seconds": took,
+        "bound_s": bound,
+        "to_bound": took / bound,
+        "requests": len(requests),
+        "needed": math.ceil(count / PAYS),
+        "http_503": refused,
+        "share_503": refused / len(requests),
+    }
+
+
+async def stranger(portal: Portal, per_s: float) -> int:
+    """Somebody else's calls at a steady rate."""
+    asked = 0
+    async with aiohttp.ClientSession() as session:
+        pending: set[asyncio.Task[None]] = set()
+
+        async def call() -> None:
+            async with session.get(f"{portal.webhook}profile") as reply:
+                await reply.read()
+
+        began = time.monotonic()
+        while True:
+            task = asyncio.create_task(call())
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+            asked += 1
+            await asyncio.sleep(max(0.0, began + asked / per_s - time.monotonic()))
+
+
+def curve(moments: Sequence[float]) -> list[tuple[float, float]]:
+    """Requests so far over time."""
+    first = min(moments)
+    return [
+        (round(t - first, 3), n + 1.0) for n, t in enumerate(sorted(moments)) if n % max(1, len(moments) // 200) == 0
+    ]
