@@ -38,7 +38,7 @@ local function join(id, record, ask)
 end
 
 -- Whether an earlier payment of the invoice that has ended unpaid may have paid it all the same: its end came out of a
--- doubt (`u`), from a person (`n`), without the read that had to come first (`r`), or after it was or may have been sent.
+-- doubt (`u`), from a person (`n`), without the read that had to come first (`r`), or after it was perhaps sent.
 -- What the portal itself refused, in the answer to the latest call, it has not paid.
 local function may_have_paid(record)
   local doubted = record.u or record.n or record.r
