@@ -17,18 +17,15 @@ SPREAD: Final = 0.25
 # After 2**30 every step is at its cap; a larger power would only overflow.
 MOST_DOUBLINGS: Final = 30
 
-# The portal says nothing about how long to wait after a 429; its own steps are minutes, and after ten of them
-# every second of execution time has left the account (`protocol.md` §5).
+# The portal says nothing about how long to wait after a 429; its own steps are minutes (`protocol.md` §5).
 EXECUTION_STEP_S: Final = 60.0
-EXECUTION_MOST_S: Final = 600.0
-
-# A quicker answer moves the believed time of one command down by this part; a slower one counts in full at once,
-# because a batch that is too large runs into the portal's cut, one that is too small only costs a little.
-FALLING_SHARE: Final = 0.2
 
 # The state of a portal nobody asks any more goes away by itself. By then its bucket is empty and every row of
 # refusals is forgotten; only the believed time of a command is learnt anew.
 KEEP_S: Final = 86_400.0
+
+# Below any request; absorbs the rounding of a bucket that is full to the brim.
+ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import Observation, Permit
 from worker.deps import Deps
-from worker.effects import heed, learn
+from worker.effects import heed, learn, learn_of_failure
 from worker.lane import LONGEST_WAIT_S, Lane
 from worker.policy import judge, judge_reading, judge_unanswered
 from worker.settling import durably, settle
@@ -29,8 +29,6 @@ log = structlog.get_logger(__name__)
 
 MOST_PAYS = 49  # a batch holds 50 commands, and one of them is the read-back
 MOST_READS = 50  # one page of `crm.invoice.list`
-TARGET_S = 15.0  # a batch should take about this long at most: the portal cuts a request at 60 s
-FIRST_PAYS = 5  # at first contact even a slow portal (1.2 s a pay) ends this in a few seconds
 LEASE_MARGIN_S = 1.0  # between claim and the first byte
 NAP_S = 0.25  # how soon a lane with requests in flight looks for new work
 QUARANTINE_WAIT_S = 0.5  # another lane's suspect is under way
@@ -47,7 +45,7 @@ async def drive(lane: Lane, deps: Deps) -> None:
             await lane.nap(NAP_S)
             continue
         await keep_lease(lane, deps)
-        permit = await deps.limiter.acquire(lane.key, lane.limits)
+        permit = await deps.limiter.acquire(lane.key, lane.limits, commands=1 if lane.singly else MOST_PAYS)
         if not permit.granted:
             if not await wait_for_permit(lane, permit):
                 break
@@ -95,7 +93,7 @@ async def look_after_doubts(lane: Lane, deps: Deps) -> None:
     due = await deps.ledger.doubts(lane.lease, MOST_READS)
     if not due:
         return
-    permit = await deps.limiter.acquire(lane.key, lane.limits)
+    permit = await deps.limiter.acquire(lane.key, lane.limits, commands=0)
     if permit.granted:
         lane.reading = True
         lane.launch(read_and_settle(lane, due, deps))
@@ -115,14 +113,13 @@ async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
     failpoint("lane.permitted", [lane.key])
     if lane.suspects and not deps.quarantine.locked():
         lane.suspects = 0
-        lane.launch(send_suspect(lane, deps))
+        lane.launch(send_suspect(lane, permit, deps))
         return True
     claim_began = deps.clock()
-    size = batch_size(permit, singly=lane.singly)
-    claimed = await deps.ledger.claim(lane.lease, size, at_least=lane.wants(size))
+    claimed = await deps.ledger.claim(lane.lease, permit.commands, at_least=lane.wants(permit.commands))
     lane.suspects = claimed.suspects
     if not claimed.payments:
-        await deps.limiter.give_back(lane.key, lane.limits)
+        await deps.limiter.give_back(lane.key, lane.limits, reserved_s=permit.reserved_s)
         if claimed.waiting:
             lane.linger()
         elif claimed.suspects:
@@ -132,11 +129,11 @@ async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
     failpoint("lane.claimed", claimed.payments)
     lane.wait_s, lane.lingers_until = 0.0, None
     lane.probing = permit.command_s is None
-    lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps))
+    lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps, reserved_s=permit.reserved_s))
     return claimed.waiting > 0
 
 
-async def send_suspect(lane: Lane, deps: Deps) -> None:
+async def send_suspect(lane: Lane, permit: Permit, deps: Deps) -> None:
     """Send one payment whose driver died twice: alone in its request, and the only one of its kind in this process.
 
     If it is what kills the process, its third death is its own, and no other payment comes to a third one beside it.
@@ -151,44 +148,37 @@ async def send_suspect(lane: Lane, deps: Deps) -> None:
         lane.suspects = claimed.suspects
         if claimed.payments:
             failpoint("lane.claimed", claimed.payments)
-            await send_and_settle(lane, claimed.payments, claim_began, deps)
+            await send_and_settle(lane, claimed.payments, claim_began, deps, reserved_s=permit.reserved_s)
         else:
             # Others were faster, or the lane is held: whoever drives it next looks again.
             lane.wait_s = QUARANTINE_WAIT_S
             lane.close()
-            await deps.limiter.give_back(lane.key, lane.limits)
+            await deps.limiter.give_back(lane.key, lane.limits, reserved_s=permit.reserved_s)
 
 
-def batch_size(permit: Permit, *, singly: bool) -> int:
-    """How many pays the next request carries: what fits the target time and the execution time that is left."""
-    if singly:
-        return 1
-    if permit.command_s is None:
-        return FIRST_PAYS
-    seconds = TARGET_S if permit.execution_left_s is None else min(TARGET_S, permit.execution_left_s)
-    return max(1, min(MOST_PAYS, int(seconds / max(permit.command_s, 0.001))))
-
-
-async def send_and_settle(lane: Lane, payments: Sequence[Payment], claim_began: float, deps: Deps) -> None:
+async def send_and_settle(
+    lane: Lane, payments: Sequence[Payment], claim_began: float, deps: Deps, *, reserved_s: float = 0.0
+) -> None:
     """One attempt for claimed payments: send, judge, settle."""
     must_end_by = lane.may_send_until(claim_began, deps.http_total_s)
     if must_end_by is None:
         await settle(lane, [Decision(payment, Requeue()) for payment in payments], deps)
         return
     deps.results.show_started(payments)
-    singly = lane.singly and len(payments) == 1
+    singly, began = lane.singly and len(payments) == 1, deps.clock()
     try:
         pays = [_pay(row) for row in payments]
         reply = await _answered(deps.client.pay(lane.portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
+        await learn_of_failure(lane, error, _nothing_paid(payments, deps.clock() - began, reserved_s), deps)
         await heed(lane, [error], deps, sent_singly=singly)
         # The refusal of a group speaks of the request; each payment alone gets an answer of its own.
         lane.singly |= len(payments) > 1 and error.meaning.fate in (Fate.REFUSED, Fate.REFUSED_IF_UNPAID)
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
-        await learn(lane, _observation(reply), deps)
+        await learn(lane, _observation(reply, reserved_s), deps)
         errors = [answer for answer in reply.answers if isinstance(answer, PortalError)]
         await heed(lane, errors, deps, reply=reply)
         decisions = [
@@ -242,7 +232,11 @@ def _pay(payment: Payment) -> Pay:
     )
 
 
-def _observation(reply: Reply) -> Observation:
+def _nothing_paid(payments: Sequence[Payment], took_s: float, reserved_s: float) -> Observation:
+    return Observation(len(payments), took_s, operating_s=None, operating_reset_at=None, reserved_s=reserved_s)
+
+
+def _observation(reply: Reply, reserved_s: float) -> Observation:
     ran = sum(isinstance(answer, Claims) for answer in reply.answers)
     operating = reply.operating
     return Observation(
@@ -250,4 +244,5 @@ def _observation(reply: Reply) -> Observation:
         took_s=reply.took_s,
         operating_s=operating.used_s if operating else None,
         operating_reset_at=operating.reset_at if operating else None,
+        reserved_s=reserved_s,
     )

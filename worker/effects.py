@@ -6,7 +6,7 @@ from typing import assert_never
 
 import structlog
 
-from bitrix24.errors import Effect, PortalError
+from bitrix24.errors import Effect, NoAnswer, PortalError
 from bitrix24.facts import Reply
 from limiter.limiter import Observation
 from worker.deps import Deps
@@ -30,7 +30,17 @@ async def heed(
 async def learn(lane: Lane, observation: Observation, deps: Deps) -> None:
     """Let the limiter learn from an answered request."""
     with _whatever_happens(lane):
-        await deps.limiter.observed(lane.key, observation)
+        await deps.limiter.observed(lane.key, lane.limits, observation)
+
+
+async def learn_of_failure(lane: Lane, error: PortalError, failed: Observation, deps: Deps) -> None:
+    """Let the limiter learn from a request without a result: unanswered, its commands are slow and may still run;
+    refused or never sent, they cost no execution time."""
+    with _whatever_happens(lane):
+        if isinstance(error, NoAnswer):
+            await deps.limiter.unanswered(lane.key, failed.commands, failed.took_s)
+        elif failed.reserved_s:
+            await deps.limiter.give_back(lane.key, lane.limits, reserved_s=failed.reserved_s, made=True)
 
 
 @contextmanager
@@ -53,7 +63,7 @@ async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: 
         case Effect.EXECUTION:
             operating = reply.operating if reply else None
             reset_at = operating.reset_at if operating else None
-            lane.wait_s = await deps.limiter.execution_spent(lane.key, reset_at)
+            lane.wait_s = await deps.limiter.execution_spent(lane.key, lane.limits, reset_at)
             log.info("lane.execution_spent", portal=lane.key, wait_s=lane.wait_s)
         case Effect.BACKOFF:
             lane.wait_s = await deps.limiter.backoff(lane.key)

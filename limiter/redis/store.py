@@ -1,30 +1,35 @@
 """The limiter in Redis or Valkey: every step is one Lua script, timed by the server's clock.
 
 Keys
-    b24pay:{0}:limit:v1:<portal>   hash, expires by itself (limiter.pace.KEEP_S)
-        level, level_at, busy_at       the request bucket
-        pause_ends_at                  nothing is granted before
-        refusals, outages              steps in a row so far; gone after an answer
-        command_s                      believed seconds of one pay command
-        used_s, reset_at               the portal's account of execution time
-        spent_ends_at                  the account is used up until then
+    b24pay:{0}:limit:v1:<portal>             hash, expires by itself (limiter.pace.KEEP_S)
+        level, level_at, busy_at                 the request bucket
+        cut_at, bound, cut_burst, granted        what is believed since the portal's last refusal
+        pause_ends_at                            nothing is granted before
+        refusals, outages                        steps in a row so far; gone after an answer
+    the same hash for the pay method, else b24pay:{0}:limit:v1:<portal>:account:<name>
+        command_s, base_s, fit                   believed seconds of one pay command and of a request; the sums behind
+        used_s, reset_at, settled_at             the portal's own figure of execution time
+        parts                                    what was spent in the window: "micros:spent:reserved", oldest first
+        evenly, paced_ends_at                    the budget is being spent evenly; the next request from then on
+        spent_ends_at                            the account is used up until then
+        limit_s, limit_at                        the portal stopped us earlier than configured
 
-Instants are microseconds of unix time. A breaking change of a field's meaning takes a new version into the key, so
-that workers of two releases can run beside each other.
+Instants are microseconds of unix time. Absent fields have defaults, and older releases ignore what they do not know. A
+breaking change of a field's meaning takes a new version into the key, so that workers of two releases can run beside
+each other.
 """
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, cast
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 
 from limiter import pace
-from limiter.limiter import Limits, Observation, Permit
+from limiter.limiter import MOST_COMMANDS, Limits, Observation, Pace, Permit
+from limiter.redis.rows import pace_of_rows
+from limiter.redis.scripts import step
 
-_LUA: Final = Path(__file__).parent / "lua"
 _KEEP_MS: Final = int(pace.KEEP_S * 1000)
 
 
@@ -35,55 +40,66 @@ class RedisLimiter:
     """
 
     def __init__(self, client: Redis, *, shard: int = 0, chance: Callable[[], float] = random.random) -> None:
+        self._client = client
         self._prefix = f"b24pay:{{{shard}}}:limit:v1:"
         self._chance = chance
-        self._acquire = _script(client, "acquire")
-        self._give_back = _script(client, "give_back")
-        self._refused = _script(client, "refused")
-        self._pause = _script(client, "pause")
-        self._execution_spent = _script(client, "execution_spent")
-        self._backoff = _script(client, "backoff")
-        self._observed = _script(client, "observed")
+        self._acquire = client.register_script(step("acquire"))
+        self._give_back = client.register_script(step("give_back"))
+        self._refused = client.register_script(step("refused"))
+        self._pause = client.register_script(step("pause"))
+        self._execution_spent = client.register_script(step("execution_spent"))
+        self._backoff = client.register_script(step("backoff"))
+        self._observed = client.register_script(step("observed"))
+        self._unanswered = client.register_script(step("unanswered"))
 
-    async def acquire(self, portal: str, limits: Limits) -> Permit:
-        """Take one request permit unless the bucket is full, the portal is paused or the execution budget is spent.
+    async def acquire(self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "") -> Permit:
+        """Take one request permit unless the bucket, the pause or the account says to wait.
 
         A replay after a lost reply costs one permit more: the portal is then asked a little slower than it allows.
         """
-        granted, wait_s, command_s, left_s = cast(
-            "tuple[int, str, str, str]",
+        granted, wait_s, command_s, left_s, fitting, reserved_s = cast(
+            "tuple[int, str, str, str, int, str]",
             await self._acquire(
-                keys=[self._key(portal)],
+                keys=[self._key(portal), self._key(portal, account)],
                 args=[
                     limits.rate,
                     limits.burst,
                     pace.reserve(limits),
                     pace.RESERVE_S,
                     limits.execution_s,
+                    limits.execution_window_s,
+                    commands,
                     _KEEP_MS,
                 ],
             ),
         )
-        return Permit(bool(granted), float(wait_s), _number(command_s), _number(left_s))
+        return Permit(
+            bool(granted), float(wait_s), _number(command_s), _number(left_s), int(fitting), float(reserved_s)
+        )
 
-    async def give_back(self, portal: str, limits: Limits) -> None:
-        """Return a permit whose request was not made."""
-        await self._give_back(keys=[self._key(portal)])
+    async def give_back(
+        self, portal: str, limits: Limits, *, reserved_s: float = 0.0, account: str = "", made: bool = False
+    ) -> None:
+        """Return a permit whose request was not made, or only the execution time that it did not use."""
+        keys = [self._key(portal), self._key(portal, account)]
+        await self._give_back(keys=keys, args=[reserved_s, limits.execution_window_s, 0 if made else 1])
 
     async def refused(self, portal: str, limits: Limits) -> float:
-        """Count the bucket as full and pause the portal; a refusal during a pause belongs to the step before it."""
+        """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""
         growth = pace.REFUSED
-        args = [limits.burst, pace.RESERVE_S, growth.first_s, growth.most_s, pace.MOST_DOUBLINGS, self._spread()]
-        return float(await self._refused(keys=[self._key(portal)], args=[*args, _KEEP_MS]))
+        args = [limits.rate, limits.burst, pace.reserve(limits), pace.RESERVE_S]
+        args += [growth.first_s, growth.most_s, pace.MOST_DOUBLINGS, self._spread(), _KEEP_MS]
+        return float(await self._refused(keys=[self._key(portal)], args=args))
 
     async def pause(self, portal: str, seconds: float) -> None:
         """Grant nothing for this portal for so long (never shortens a pause)."""
         await self._pause(keys=[self._key(portal)], args=[seconds, _KEEP_MS])
 
-    async def execution_spent(self, portal: str, reset_at: float | None) -> float:
-        """Wait until the known reset, else a step of 60 s; never longer than 600 s."""
-        args = ["" if reset_at is None else reset_at, pace.EXECUTION_STEP_S, pace.EXECUTION_MOST_S, _KEEP_MS]
-        return float(await self._execution_spent(keys=[self._key(portal)], args=args))
+    async def execution_spent(self, portal: str, limits: Limits, reset_at: float | None, *, account: str = "") -> float:
+        """Wait until the known reset, else a step of 60 s; never longer than a window."""
+        told = "" if reset_at is None else reset_at
+        args = [told, pace.EXECUTION_STEP_S, limits.execution_s, limits.execution_window_s, _KEEP_MS]
+        return float(await self._execution_spent(keys=[self._key(portal, account)], args=args))
 
     async def backoff(self, portal: str) -> float:
         """Pause a portal that is out of order; an outage seen during a pause belongs to the step before it."""
@@ -91,25 +107,34 @@ class RedisLimiter:
         args = [growth.first_s, growth.most_s, pace.MOST_DOUBLINGS, self._spread(), _KEEP_MS]
         return float(await self._backoff(keys=[self._key(portal)], args=args))
 
-    async def observed(self, portal: str, observation: Observation) -> None:
+    async def observed(self, portal: str, limits: Limits, observation: Observation, *, account: str = "") -> None:
         """Learn from an answered request; it also ends the row of refusals that makes pauses grow."""
-        command_s = observation.took_s / observation.commands if observation.commands > 0 else ""
         used_s = "" if observation.operating_s is None else observation.operating_s
         reset_at = "" if observation.operating_reset_at is None else observation.operating_reset_at
+        args = [observation.commands, observation.took_s, used_s, reset_at, observation.reserved_s]
         await self._observed(
-            keys=[self._key(portal)],
-            args=[command_s, used_s, reset_at, pace.FALLING_SHARE, pace.EXECUTION_MOST_S, _KEEP_MS],
+            keys=[self._key(portal), self._key(portal, account)], args=[*args, limits.execution_window_s, _KEEP_MS]
         )
 
-    def _key(self, portal: str) -> str:
-        return self._prefix + portal
+    async def unanswered(self, portal: str, commands: int, took_s: float, *, account: str = "") -> None:
+        """Believe that each command takes so long at least; what was reserved stays spent."""
+        if commands > 0:
+            await self._unanswered(keys=[self._key(portal, account)], args=[commands, took_s, _KEEP_MS])
+
+    async def pace(self, portal: str, limits: Limits, *, account: str = "") -> Pace:
+        """What is believed now; changes nothing."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(self._key(portal))
+            pipe.hgetall(self._key(portal, account))
+            (seconds, micros), portal_row, account_row = await pipe.execute()
+        return pace_of_rows(portal_row, account_row, limits, float(seconds) + float(micros) / 1_000_000)
+
+    def _key(self, portal: str, account: str = "") -> str:
+        return f"{self._prefix}{portal}:account:{account}" if account else self._prefix + portal
 
     def _spread(self) -> float:
         return pace.spread(self._chance())
-
-
-def _script(client: Redis, name: str) -> AsyncScript:
-    return client.register_script((_LUA / f"{name}.lua").read_text(encoding="utf-8"))
 
 
 def _number(field: str) -> float | None:

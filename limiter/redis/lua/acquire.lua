@@ -1,81 +1,122 @@
 #!lua flags=allow-oom
 --[[
-  Take one request permit of a portal, or say how long to wait for one; in the same step, what is known about the
-  cost of a pay command and the execution-time budget.
+  Take one request permit of a portal, or say how long to wait for one; in the same step, how many pay commands it may
+  carry. Their believed cost counts as spent from here on.
 
-  A leaky bucket: `level` drains at `rate` per second and holds at most `burst`. While the bucket has been busy, what
+  A leaky bucket: `level` drains at the believed rate and holds at most `burst`. While the bucket has been busy, what
   drained within the last moments (`reserve`) is not counted on; an idle bucket may be filled to the brim at once.
   The clock is the server's. Not idempotent: the replay of a lost reply costs one permit more, never one too many sent.
 
-  KEYS[1]  portal       hash; instants are microseconds of unix time in fields that end in _at
+  KEYS[1]  portal       hash: bucket and pauses
+  KEYS[2]  account      hash: execution time and speed; the portal's own for its pay method
   ARGV[1]  rate         requests per second
   ARGV[2]  burst        requests
   ARGV[3]  reserve      requests
   ARGV[4]  reserve_s    seconds in which the reserve grows, and of idleness that end it
   ARGV[5]  execution_s  seconds of execution per window
-  ARGV[6]  keep_ms      expiry of an unused portal
-  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or ''}; seconds as strings
+  ARGV[6]  window_s     seconds
+  ARGV[7]  commands     that the request could carry
+  ARGV[8]  keep_ms      expiry of an unused portal
+  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s}; seconds as strings
 ]]
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local rate = tonumber(ARGV[1]) / 1000000
-local burst = tonumber(ARGV[2])
-local whole_reserve = tonumber(ARGV[3])
-local idle_limit = tonumber(ARGV[4]) * 1000000
-local execution_s = tonumber(ARGV[5])
+local limits = {
+  rate = tonumber(ARGV[1]), burst = tonumber(ARGV[2]), reserve = tonumber(ARGV[3]), reserve_s = tonumber(ARGV[4]),
+  execution_s = tonumber(ARGV[5]), window_s = tonumber(ARGV[6]),
+}
+local commands = tonumber(ARGV[7])
+local bucket = read_bucket(KEYS[1])
+local account = current_account(KEYS[2], limits)
+local speed = read_speed(KEYS[2])
+local command_s = speed.command_s or 0
 
-local known = redis.call('HMGET', KEYS[1], 'level', 'level_at', 'busy_at', 'pause_ends_at',
-  'spent_ends_at', 'used_s', 'reset_at', 'command_s')
-local stored_level = tonumber(known[1] or 0)
-local level_at = tonumber(known[2] or 0)
-local busy_at = math.min(tonumber(known[3] or 0), now)
-local pause_ends_at = tonumber(known[4] or 0)
-local spent_ends_at = tonumber(known[5] or 0)
-local used_s = known[6] and tonumber(known[6])
-local reset_at = tonumber(known[7] or 0)
-
--- A clock that was set back must not stop the draining until it has caught up.
-if level_at > now then
-  level_at = now
-  redis.call('HSET', KEYS[1], 'level_at', string.format('%.0f', now))
-end
-local passed = now - level_at
-local level = math.max(0, stored_level - rate * passed)
-if passed - stored_level / rate >= idle_limit then
-  busy_at = now
+local function fitting()
+  if commands <= 0 then
+    return 0
+  elseif not speed.command_s then
+    return math.min(commands, NUMBERS.first_commands)
+  end
+  -- What an older release has learnt is believed without the ramp.
+  local ramp = speed.most > 0 and NUMBERS.ramp * speed.most or commands
+  local by_time = math.floor((NUMBERS.target_s - (speed.base_s or 0)) / math.max(command_s, NUMBERS.least_command_s))
+  return math.max(1, math.min(commands, ramp, by_time))
 end
 
-local left_s = nil
-local execution_ends_at = spent_ends_at
-if spent_ends_at > now then
-  left_s = 0
-elseif used_s then
-  left_s = execution_s
-  if reset_at > now then
-    left_s = execution_s - used_s
-    if left_s <= 0 then
-      execution_ends_at = reset_at
+local function account_wait(count)
+  local wait = account.spent_ends_at - now
+  if not account.told_s then
+    return wait
+  end
+  local need = math.max(command_s, NUMBERS.worth_share * command_s * count, NOTHING)
+  local left = limit_of(account, limits) - spent_of(account)
+  for _, part in ipairs(account.parts) do
+    if left >= need then
+      break
     end
+    left = left + part.spent + part.reserved
+    wait = math.max(wait, part.at + limits.window_s - now)
+  end
+  return math.max(wait, account.evenly and account.paced_ends_at - now or 0)
+end
+
+local function reserve(cost)
+  local limit, before = limit_of(account, limits), spent_of(account)
+  local leaves_at = (account.parts[1] and account.parts[1].at or now) + limits.window_s
+  local pace = math.min((limit - before) / math.max(leaves_at - now, NOTHING),
+    NUMBERS.catch_up * limit / limits.window_s)
+  if before < NUMBERS.recovered_share * limit then
+    account.evenly = false
+  end
+  if before + cost > NUMBERS.free_share * limit then
+    account.evenly = true
+  end
+  account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(pace, NOTHING)) or 0
+  local part = part_now(account, limits)
+  part.reserved = part.reserved + cost
+  write_account(KEYS[2], account)
+  keep(KEYS[2], ARGV[8])
+end
+
+if bucket.level_at > now then
+  redis.call('HSET', KEYS[1], 'level_at', micros(now))
+end
+local level, busy_at = drained(bucket, limits)
+local rate = believed_rate(bucket, limits)
+local bucket_wait = 0
+if level + math.min(limits.reserve, rate * (now - busy_at)) + 1 > limits.burst + ROUNDING then
+  -- The reserve will have grown to its whole by then.
+  bucket_wait = math.max(ROUNDING, (level + limits.reserve + 1 - limits.burst) / rate)
+end
+local count = fitting()
+local wait = math.max(0, bucket_wait, bucket.pause_ends_at - now, commands > 0 and account_wait(count) or 0)
+
+local left = nil
+if account.spent_ends_at - now > ROUNDING then
+  left = 0
+elseif account.told_s then
+  left = math.max(0, limit_of(account, limits) - spent_of(account))
+end
+
+local granted, reserved = wait <= ROUNDING / 2, 0
+if granted then
+  wait = 0
+  redis.call('HSET', KEYS[1], 'level', exact(level + 1), 'level_at', micros(now), 'busy_at', micros(busy_at))
+  if bucket.cut_at then
+    redis.call('HINCRBY', KEYS[1], 'granted', 1)
+  end
+  redis.call('PEXPIRE', KEYS[1], ARGV[8])
+  if commands > 0 and left then
+    if command_s > 0 then
+      count = math.max(1, math.min(count, math.floor(left / command_s)))
+    end
+    reserved = count * command_s
+    reserve(reserved)
   end
 end
-
-local bucket_wait = 0
-if level + math.min(whole_reserve, rate * (now - busy_at)) + 1 > burst + 0.000001 then
-  -- The reserve will have grown to its whole by then.
-  bucket_wait = math.max(1, (level + whole_reserve + 1 - burst) / rate)
-end
-local wait = math.max(0, bucket_wait, pause_ends_at - now, execution_ends_at - now)
-
-if wait == 0 then
-  redis.call('HSET', KEYS[1],
-    'level', string.format('%.17g', level + 1),
-    'level_at', string.format('%.0f', now),
-    'busy_at', string.format('%.0f', busy_at))
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
-end
 return {
-  wait == 0 and 1 or 0,
-  string.format('%.6f', math.ceil(wait) / 1000000),
-  known[8] or '',
-  left_s and string.format('%.6f', left_s) or '',
+  granted and 1 or 0,
+  string.format('%.6f', math.ceil(wait * 1000000) / 1000000),
+  speed.command_s and exact(speed.command_s) or '',
+  left and string.format('%.6f', left) or '',
+  count,
+  string.format('%.6f', reserved),
 }

@@ -1,54 +1,115 @@
 #!lua flags=allow-oom
 --[[
-  Learn from an answered request: the time of one command, the account of execution time; and end the rows of refusals
-  and outages that make pauses grow. A replay lets the believed time fall by one more step, which is harmless.
+  Learn from an answered request: the time of a request and of one command, what was spent; and end the rows of
+  refusals and outages that make pauses grow. A replay counts the request twice until its execution time has left.
 
-  KEYS[1]  portal         hash, see acquire.lua
-  ARGV[1]  command_s      seconds of one pay command, '' where none ran
-  ARGV[2]  used_s         seconds of execution used, '' where the portal did not say
-  ARGV[3]  reset_at       unix seconds, '' where the portal did not say
-  ARGV[4]  falling_share  how far a quicker answer moves the believed time
-  ARGV[5]  window_s       seconds after which an account without a reset is void
-  ARGV[6]  keep_ms        expiry of an unused portal
+  KEYS[1]  portal       hash
+  KEYS[2]  account      hash
+  ARGV[1]  commands     pay commands that ran
+  ARGV[2]  took_s       seconds
+  ARGV[3]  used_s       the portal's figure of execution time used, '' where it did not say
+  ARGV[4]  reset_at     unix seconds, '' where the portal did not say
+  ARGV[5]  reserved_s   seconds that the permit had reserved
+  ARGV[6]  window_s     seconds
+  ARGV[7]  keep_ms      expiry of an unused portal
   Returns  0
 ]]
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local known = redis.call('HMGET', KEYS[1], 'command_s', 'used_s', 'reset_at')
-redis.call('HDEL', KEYS[1], 'refusals', 'outages')
+local commands, took = tonumber(ARGV[1]), tonumber(ARGV[2])
+local limits = {window_s = tonumber(ARGV[6])}
+local sent_at = now - took
+local speed = read_speed(KEYS[2])
 
-if ARGV[1] ~= '' then
-  local believed = tonumber(ARGV[1])
-  local before = known[1] and tonumber(known[1])
-  if before and believed < before then
-    believed = before + tonumber(ARGV[4]) * (believed - before)
+local function base_of_sizes()
+  local mean_x, mean_y = speed.x / speed.weight, speed.y / speed.weight
+  local variance = speed.xx / speed.weight - mean_x * mean_x
+  if variance <= (NUMBERS.same_size * mean_x) ^ 2 then
+    return nil
   end
-  redis.call('HSET', KEYS[1], 'command_s', string.format('%.17g', believed))
+  local slope = (speed.xy / speed.weight - mean_x * mean_y) / variance
+  return math.max(0, math.min(mean_y - slope * mean_x, NUMBERS.base_share * speed.least_s))
 end
 
-if ARGV[2] ~= '' then
-  local used_s = tonumber(ARGV[2])
-  local before_s = known[2] and tonumber(known[2])
-  local known_at = tonumber(known[3] or 0)
-  local current = before_s and known_at > now
-  local reset_at = current and known_at or now + tonumber(ARGV[5]) * 1000000
-  if ARGV[3] ~= '' then
-    -- What resets later than a whole window from now is nonsense, and would stop the portal for as long.
-    reset_at = math.floor(math.min(tonumber(ARGV[3]) * 1000000, now + tonumber(ARGV[5]) * 1000000))
+local function cost_of_commands()
+  return math.max(0, took - math.min(speed.base_s or 0, NUMBERS.base_share * took))
+end
+
+local function learn()
+  speed.weight = NUMBERS.fading * speed.weight + 1
+  speed.x = NUMBERS.fading * speed.x + commands
+  speed.y = NUMBERS.fading * speed.y + took
+  speed.xx = NUMBERS.fading * speed.xx + commands * commands
+  speed.xy = NUMBERS.fading * speed.xy + commands * took
+  speed.least_s = speed.least_s > 0 and math.min(NUMBERS.least_rises * speed.least_s, took) or took
+  speed.most = math.max(speed.most, commands)
+  local base_s = base_of_sizes()
+  local told_apart = base_s and not speed.base_s
+  speed.base_s = base_s or speed.base_s
+  local seen = cost_of_commands() / commands
+  if not speed.command_s or told_apart then
+    speed.command_s = seen
+  elseif seen < speed.command_s then
+    speed.command_s = speed.command_s + NUMBERS.falling_share * (seen - speed.command_s)
+  else
+    -- Of a very small request a hiccup of the line says little about its commands.
+    speed.command_s = speed.command_s + math.min(1, commands / NUMBERS.first_commands) * (seen - speed.command_s)
   end
-  -- Replies overtake each other: of one window the largest figure counts, an earlier window not at all.
-  if not (current and reset_at < known_at) then
-    if current and reset_at == known_at then
-      used_s = math.max(used_s, before_s)
+  write_speed(KEYS[2], speed)
+end
+
+local function hear(account, used, first)
+  local total, flying = spent_of(account), false
+  for _, part in ipairs(account.parts) do
+    flying = flying or part.reserved > NOTHING and part.at > now - NUMBERS.flight_s
+  end
+  if used > total and first then
+    spread_before(account, used - total, limits)
+  elseif used > total then
+    local part = part_now(account, limits)
+    part.spent = part.spent + used - total
+  elseif total > 0 and not flying and account.settled_at <= sent_at then
+    -- Nobody else was under way: the portal's figure is exact.
+    for _, part in ipairs(account.parts) do
+      part.spent = part.spent * used / total
+      part.reserved = part.reserved * used / total
     end
-    redis.call('HSET', KEYS[1],
-      'used_s', string.format('%.17g', used_s),
-      'reset_at', string.format('%.0f', reset_at))
   end
 end
 
--- Only a hash that still knows something needs an end.
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[6]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+local function settle()
+  local account = current_account(KEYS[2], limits)
+  local first = #account.parts == 0
+  take_back(account, tonumber(ARGV[5]), sent_at - NUMBERS.permit_to_send_s)
+  -- A portal that charges nothing reads 0 for ever: that is no account.
+  local used = ARGV[3] ~= '' and tonumber(ARGV[3]) or nil
+  local counts = used and (used > 0 or account.told_s)
+  if not counts and not account.told_s then
+    return
+  end
+  local cost = commands > 0 and cost_of_commands() or 0
+  if cost > 0 then
+    local part = part_now(account, limits)
+    part.spent = part.spent + cost
+  end
+  if counts then
+    -- What resets later than a whole window from now is nonsense.
+    local reset_at = ARGV[4] ~= '' and tonumber(ARGV[4]) or now + limits.window_s
+    account.reset_at = math.min(reset_at, now + limits.window_s)
+    hear(account, used, first)
+    redis.call('HSET', KEYS[2], 'used_s', exact(used), 'reset_at', micros(account.reset_at), 'settled_at', micros(now))
+  end
+  write_account(KEYS[2], account)
 end
+
+local cut_at = instant(redis.call('HGET', KEYS[1], 'cut_at'), 0)
+redis.call('HDEL', KEYS[1], 'outages')
+-- An answer to what was sent before the refusal says nothing about it.
+if sent_at >= cut_at then
+  redis.call('HDEL', KEYS[1], 'refusals')
+end
+if commands > 0 then
+  learn()
+end
+settle()
+keep(KEYS[1], ARGV[7])
+keep(KEYS[2], ARGV[7])
 return 0

@@ -1,38 +1,63 @@
 #!lua flags=allow-oom
 --[[
-  The portal refused a request for its rate: count the bucket as full and pause the portal, longer each time in a row.
-  Refusals during a pause belong to the step before it, so many requests refused together grow it once and a replay
-  changes nothing.
+  The portal refused a request for its rate: count the bucket as full, pause the portal, longer each time in a row, and
+  believe in less: in the rate that was let through since the last refusal, and in a burst without what was refused.
+  Refusals during a pause belong to the step before it, so many requests refused together lower the rate once; a replay
+  costs a request of the believed burst.
 
-  KEYS[1]  portal     hash, see acquire.lua
-  ARGV[1]  burst      requests
-  ARGV[2]  reserve_s  seconds in which the reserve grows
-  ARGV[3]  first_s    seconds of the first pause
-  ARGV[4]  most_s     seconds of the longest pause
-  ARGV[5]  doublings  how often a pause may double
-  ARGV[6]  spread     factor in (0, 1]
-  ARGV[7]  keep_ms    expiry of an unused portal
+  KEYS[1]  portal     hash
+  ARGV[1]  rate       requests per second
+  ARGV[2]  burst      requests
+  ARGV[3]  reserve    requests
+  ARGV[4]  reserve_s  seconds in which the reserve grows
+  ARGV[5]  first_s    seconds of the first pause
+  ARGV[6]  most_s     seconds of the longest pause
+  ARGV[7]  doublings  how often a pause may double
+  ARGV[8]  spread     factor in (0, 1]
+  ARGV[9]  keep_ms    expiry of an unused portal
   Returns  seconds of the pause, as a string
 ]]
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local known = redis.call('HMGET', KEYS[1], 'busy_at', 'pause_ends_at', 'refusals')
-local busy_at = math.min(tonumber(known[1] or now), now - tonumber(ARGV[2]) * 1000000)
-local pause_ends_at = tonumber(known[2] or 0)
-local refusals = tonumber(known[3] or 0)
+local limits = {
+  rate = tonumber(ARGV[1]), burst = tonumber(ARGV[2]), reserve = tonumber(ARGV[3]), reserve_s = tonumber(ARGV[4]),
+}
+local bucket = read_bucket(KEYS[1])
 
+local function measured()
+  local rate = believed_rate(bucket, limits)
+  if not bucket.cut_at or now - bucket.cut_at > NUMBERS.memory * rise_s(bucket) then
+    return rate * NUMBERS.guess
+  end
+  local prior = bucket.refusals > 0 and NUMBERS.prior_in_a_row or NUMBERS.prior
+  -- The one that was refused did not pass.
+  local passed = math.max(0, bucket.granted - 1)
+  local seen = (passed + prior) / (math.max(0, now - bucket.cut_at) + prior / bucket.bound)
+  return math.max(rate * NUMBERS.guess, math.min(rate, seen))
+end
+
+local level = drained(bucket, limits)
+local burst = believed_burst(bucket, limits) - 1
+local pause_ends_at = bucket.pause_ends_at
 if pause_ends_at <= now then
-  local step_s = math.min(tonumber(ARGV[4]), tonumber(ARGV[3]) * 2 ^ math.min(refusals, tonumber(ARGV[5])))
-  pause_ends_at = now + math.ceil(step_s * tonumber(ARGV[6]) * 1000000)
-  refusals = refusals + 1
+  burst = burst - math.max(0, limits.burst - 1 - limits.reserve - level)
+  local step_s = math.min(tonumber(ARGV[6]), tonumber(ARGV[5]) * 2 ^ math.min(bucket.refusals, tonumber(ARGV[7])))
+  pause_ends_at = now + step_s * tonumber(ARGV[8])
+  local bound = measured()
+  bucket.cut_at = now
+  redis.call('HSET', KEYS[1],
+    'pause_ends_at', micros(pause_ends_at),
+    'refusals', string.format('%.0f', bucket.refusals + 1),
+    'cut_at', micros(now),
+    'bound', exact(bound),
+    'granted', 0)
+end
+if bucket.cut_at then
+  -- What it has risen since the cut rises again.
+  burst = math.max(math.min(limits.burst, 1 + limits.reserve), burst - risen_burst(bucket, limits))
+  redis.call('HSET', KEYS[1], 'cut_burst', exact(burst))
 end
 redis.call('HSET', KEYS[1],
-  'level', ARGV[1],
-  'level_at', string.format('%.0f', now),
-  'busy_at', string.format('%.0f', busy_at),
-  'pause_ends_at', string.format('%.0f', pause_ends_at),
-  'refusals', string.format('%.0f', refusals))
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[7]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[7])
-end
-return string.format('%.6f', (pause_ends_at - now) / 1000000)
+  'level', ARGV[2],
+  'level_at', micros(now),
+  'busy_at', micros(math.min(bucket.busy_at, now - limits.reserve_s)))
+keep(KEYS[1], ARGV[9])
+return string.format('%.6f', pause_ends_at - now)

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from config.connections import async_redis_client
 from limiter.limiter import Limits
 from limiter.redis import RedisLimiter
-from tests.conformance.limiter.suite import PORTAL, LimiterSuite, an_observation, granted
+from tests.conformance.limiter.suite import LimiterSuite
+from tests.conformance.limiter.world import PORTAL, an_observation, granted
 
 SLOW = Limits(rate=0.01, burst=50)
 KEY = "b24pay:{0}:limit:v1:acme"
@@ -32,6 +33,13 @@ class RedisWorld:
             for name, value in (await self.client.hgetall(key)).items():
                 if name.endswith(b"_at"):
                     await self.client.hset(key, name, int(float(value) - seconds * 1_000_000))
+                elif name == b"parts":
+                    await self.client.hset(key, name, b" ".join(_earlier(part, seconds) for part in value.split()))
+
+
+def _earlier(part: bytes, seconds: float) -> bytes:
+    at, rest = part.split(b":", 1)
+    return b"%d:%s" % (int(at) - int(seconds * 1_000_000), rest)
 
 
 @pytest.fixture
@@ -64,11 +72,11 @@ async def test_processes_share_one_bucket(world: RedisWorld, redis_url: str):
 async def test_every_key_expires_by_itself(world: RedisWorld):
     """Whatever was noted about a portal is forgotten once nobody asks it any more; a longer pause is not."""
     await granted(world, 1)
-    await world.limiter.observed(PORTAL, an_observation())
+    await world.limiter.observed(PORTAL, SLOW, an_observation())
     await world.limiter.refused(PORTAL, SLOW)
     await world.limiter.backoff("b")
-    await world.limiter.execution_spent("c", None)
-    await world.limiter.observed("d", an_observation(commands=0))
+    await world.limiter.execution_spent("c", SLOW, None)
+    await world.limiter.observed("d", SLOW, an_observation(commands=0))
     await world.limiter.give_back("e", SLOW)
     await world.limiter.pause("f", 200_000)
     lives = {key.rpartition(b":")[2]: await world.client.ttl(key) async for key in world.client.scan_iter("*")}
@@ -103,4 +111,16 @@ async def test_a_step_is_one_round_trip(world: RedisWorld):
     await world.limiter.acquire(PORTAL, SLOW)
     after = (await world.client.info("stats"))["total_commands_processed"]
     # The script's own commands count too; INFO is one more.
-    assert after - before <= 1 + 1 + 4
+    assert after - before <= 1 + 1 + 6
+
+
+async def test_rows_of_an_older_release_are_read(world: RedisWorld):
+    """Its believed time and its sum of execution time count; its workers go on beside ours."""
+    micros = int(await world.now() * 1_000_000)
+    old = {"level": 3, "level_at": micros, "busy_at": micros, "command_s": "0.3", "used_s": "400"}
+    await world.client.hset(KEY, mapping={**old, "reset_at": micros + 300_000_000})
+    permit = await world.limiter.acquire(PORTAL, SLOW)
+    assert permit.granted
+    assert permit.command_s == 0.3
+    assert permit.execution_left_s == pytest.approx(80, abs=0.1)
+    assert permit.commands == 49

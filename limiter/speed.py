@@ -1,0 +1,104 @@
+"""How long a request takes: something for itself, and something for each pay command.
+
+Both come from requests of different sizes (least squares with fading weights). While all were of one size nothing can
+be told apart and the commands count for everything, which errs on the slow side.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+# A batch should take about this long at most: the portal cuts a request at 60 s.
+TARGET_S: Final = 15.0
+# At first contact even a slow portal (1.2 s a pay) ends this in a few seconds.
+FIRST_COMMANDS: Final = 5
+# The next request carries so many times what a request was seen to carry.
+RAMP: Final = 4
+# A quicker answer moves the believed time of one command down by this part; a slower one counts in full at once,
+# because a batch that is too large runs into the portal's cut, one that is too small only costs a little.
+FALLING_SHARE: Final = 0.5
+FADING: Final = 0.8
+# Sizes that differ by less than this part of their mean are one size.
+SAME_SIZE: Final = 0.2
+# Of the quickest request seen, so much may be its own time; the quickest is forgotten slowly.
+BASE_SHARE: Final = 0.95
+LEAST_RISES: Final = 1.05
+LEAST_COMMAND_S: Final = 0.001
+
+
+@dataclass(slots=True)
+class Fit:
+    """Fading sums over (commands, seconds) of the requests seen; how quick the quickest was, how many the most were."""
+
+    weight: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+    least_s: float = 0.0
+    most: int = 0
+
+
+@dataclass(slots=True)
+class Speed:
+    """What is believed about one account's requests."""
+
+    command_s: float | None = None
+    base_s: float | None = None  # None: not told apart yet
+    fit: Fit = field(default_factory=Fit)
+
+    def commands(self, most: int) -> int:
+        """How many pay commands the next request may carry."""
+        if most <= 0:
+            return 0
+        if self.command_s is None:
+            return min(most, FIRST_COMMANDS)
+        # What an older release has learnt is believed without the ramp.
+        ramp = RAMP * self.fit.most if self.fit.most else most
+        fitting = int((TARGET_S - (self.base_s or 0.0)) / max(self.command_s, LEAST_COMMAND_S))
+        return max(1, min(most, ramp, fitting))
+
+    def learn(self, commands: int, took_s: float) -> None:
+        """Learn from an answered request with so many commands."""
+        self._take_in(commands, took_s)
+        new_base_s = self._base_of_sizes()
+        told_apart = new_base_s is not None and self.base_s is None
+        if new_base_s is not None:
+            self.base_s = new_base_s
+        seen_s = max(0.0, took_s - min(self.base_s or 0.0, BASE_SHARE * took_s)) / commands
+        if self.command_s is None or told_apart:
+            self.command_s = seen_s
+        elif seen_s < self.command_s:
+            self.command_s += FALLING_SHARE * (seen_s - self.command_s)
+        else:
+            # Of a very small request a hiccup of the line says little about its commands.
+            self.command_s += min(1.0, commands / FIRST_COMMANDS) * (seen_s - self.command_s)
+
+    def give_up(self, commands: int, took_s: float) -> None:
+        """Learn from a request with so many commands that was not answered within so long."""
+        least_s = max(0.0, took_s - (self.base_s or 0.0)) / commands
+        self.command_s = max(self.command_s or 0.0, least_s)
+        # Its size is not tried again soon.
+        self.fit.most = max(1, commands // (2 * RAMP))
+
+    def cost_s(self, took_s: float) -> float:
+        """What a request has cost the portal, as far as its time tells."""
+        return max(0.0, took_s - min(self.base_s or 0.0, BASE_SHARE * took_s))
+
+    def _take_in(self, commands: int, took_s: float) -> None:
+        fit = self.fit
+        fit.weight = FADING * fit.weight + 1
+        fit.x = FADING * fit.x + commands
+        fit.y = FADING * fit.y + took_s
+        fit.xx = FADING * fit.xx + commands * commands
+        fit.xy = FADING * fit.xy + commands * took_s
+        fit.least_s = min(LEAST_RISES * fit.least_s, took_s) if fit.least_s else took_s
+        fit.most = max(fit.most, commands)
+
+    def _base_of_sizes(self) -> float | None:
+        fit = self.fit
+        mean_x, mean_y = fit.x / fit.weight, fit.y / fit.weight
+        variance = fit.xx / fit.weight - mean_x * mean_x
+        if variance <= (SAME_SIZE * mean_x) ** 2:
+            return None
+        slope = (fit.xy / fit.weight - mean_x * mean_y) / variance
+        return max(0.0, min(mean_y - slope * mean_x, BASE_SHARE * fit.least_s))
