@@ -71,23 +71,23 @@ OF_LEASES: Final = (
     _bug(
         "lease not checked before a send",
         "worker/driver.py",
-        "if not lane.may_send(claim_began, deps.http_total_s):",
+        "if must_end_by is None:",
         "if False:",
         DRIVER + "test_nothing_leaves_under_a_lease_that_a_call_could_outlive",
     ),
     _bug(
         "a call may outlive its lease",
         "worker/lane.py",
-        "now + http_total_s <= self.believed_until and",
-        "now <= self.believed_until and",
+        "if soon and ends <= self.believed_until else None",
+        "if soon else None",
         LANE + "test_nothing_is_sent_that_could_outlive_the_lease",
         DRIVER + "test_nothing_leaves_under_a_lease_that_a_call_could_outlive",
     ),
     _bug(
         "an old claim is sent",
         "worker/lane.py",
-        " and now - claim_began <= CLAIM_TO_SEND_S",
-        "",
+        "ends - http_total_s - claim_began <= CLAIM_TO_SEND_S",
+        "True",
         LANE + "test_a_claim_that_waited_too_long_is_not_sent",
     ),
     _bug(
