@@ -1,12 +1,13 @@
 """What every ledger keeps; run over memory in the unit tier and over a real server in the integration tier."""
 
 from tests.conformance.ledger.deciding import Deciding
+from tests.conformance.ledger.delivering import Delivering
 from tests.conformance.ledger.driving import Driving
 from tests.conformance.ledger.dying import Dying
 from tests.conformance.ledger.guarding import Guarding
 from tests.conformance.ledger.losing import Losing
 from tests.conformance.ledger.opening import Opening
-from tests.conformance.ledger.operating import Delivering, Operating
+from tests.conformance.ledger.operating import Operating
 from tests.conformance.ledger.settling import Settling
 
 
