@@ -119,6 +119,12 @@ class Dispatcher:
     async def _driven(self, lane: Lane) -> None:
         try:
             await drive(lane, self._deps)
+        except LeaseLost:
+            # Another driver has the lane, or the server is another one. Then it is still ours to hand back, to be taken
+            # and recovered at once; what another driver holds is not touched.
+            lane.lose()
+            log.warning("lease.lost", portal=lane.key)
+            await hand_over(lane, self._deps)
         except Exception as error:
             if not is_outage(error):
                 # Handed back, it would fail again at once: its lease keeps it from everybody for a while.

@@ -206,18 +206,19 @@ def test_a_dead_worker_consumes_again(house: House, number: signal.Signals) -> N
 
 
 def test_a_worker_that_came_before_redis_works_when_redis_is_there(house: House) -> None:
-    """Nobody has to start processes in an order: the worker is started again until the ledger answers."""
+    """Nobody has to start processes in an order: the worker waits until the ledger answers, and says so."""
     house.server.kill()
     log = house.directory / "early.log"
     with log.open("wb") as out:
         command = [sys.executable, "-m", "worker"]
         early = subprocess.Popen(command, cwd=ROOT, env=house.environment, stdout=out, stderr=out)
     try:
-        eventually_sync(lambda: log.read_text().count('"worker.restarted"') >= 2)
+        eventually_sync(lambda: log.read_text().count('"ledger.unavailable"') >= 2)
         house.server.start()
         eventually_sync(lambda: " ready." in log.read_text())
         early.terminate()
         assert early.wait(30) == 0
+        assert '"worker.restarted"' not in log.read_text()
     finally:
         early.kill()
         early.wait()
