@@ -1,9 +1,9 @@
 # The project's commands. `make demo` and `make test` set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chaos test matrix check format lock
+.PHONY: help setup demo chaos test matrix bench check format lock
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-CODE := config tasks worker bitrix24 ledger limiter cli emulator chaos tests
+CODE := config tasks worker bitrix24 ledger limiter cli emulator chaos benchmarks tests
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -27,6 +27,10 @@ test: setup lint ## Prove that everything works: lint, types, all tests
 
 matrix: setup ## Harm processes at every point, cut calls at every byte; writes docs/*_matrix.md
 	@$(BIN)/python -m tests.matrix
+
+# One scenario: NAME=burst make bench. Smaller numbers: QUICK=--quick make bench.
+bench: setup ## Measure ours and other clients side by side; writes docs/benchmarks/; half an hour
+	@$(BIN)/python -m benchmarks $(NAME) $(QUICK) --write
 
 check: setup lint ## The quick part of `test`: lint, types, unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit

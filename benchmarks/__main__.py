@@ -21,7 +21,7 @@ SCENARIOS: Final = ("burst", "lost", "idle", "unlimited", "bound", "portals", "s
 def measure(name: str, *, quick: bool) -> Table:
     """Run one scenario and print its table."""
     module = importlib.import_module(f"benchmarks.scenarios.{name}")
-    sys.stderr.write(f"{name}: {module.__doc__.splitlines()[0]}\n")
+    sys.stderr.write(f"{name}: {str(module.__doc__).splitlines()[0]}\n")
     began, before = time.monotonic(), load()
     table: Table = asyncio.run(module.run(quick=quick))
     table.notes.append(f"load average before {before}, after {load()}; took {time.monotonic() - began:.0f} s")

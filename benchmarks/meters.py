@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from chaos.processes import Process, groups
-
 from benchmarks.stage import Stage
+from chaos.processes import Process, groups
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 

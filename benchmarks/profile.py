@@ -6,14 +6,13 @@ it was in most, by themselves (self) and with what they call (total), counting e
 
 import asyncio
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 from benchmarks.meters import group_of
 from benchmarks.scenarios.unlimited import EMULATED, once
-from benchmarks.stage import UNLIMITED, a_program, a_stage
+from benchmarks.stage import UNLIMITED, a_program, a_stage, until
 
 TOP = 40
 
@@ -41,14 +40,12 @@ async def profile(door: str, count: int) -> None:
         child = max(group_of(stage.workers[0]))
         out = Path(stage.directory / "folded.txt")
         command = ["py-spy", "record", "-p", str(child), "-r", "200", "-f", "raw", "-o", str(out), "-d", "60"]
-        sampler = subprocess.Popen(
-            command, env=dict(stage.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )  # noqa: S603
+        sampler = stage.start("sampler", command)
         await asyncio.sleep(1)
         row = await once(stage, door, count)
-        sampler.send_signal(2)
-        sampler.wait()
-        own, whole, samples = shares(out.read_text())
+        sampler.signal_group(2)
+        await until(lambda: not sampler.running)
+        own, whole, samples = shares(out.read_text())  # noqa: ASYNC240 - a small file
     print(f"{door}: {row}")  # noqa: T201 - a tool for people
     for name, counted in (("total", whole), ("self", own)):
         print(f"-- {name}, of {samples} samples")  # noqa: T201

@@ -76,7 +76,7 @@ class Stage:
     def _start_worker(self, changes: Mapping[str, str]) -> Process:
         number = len(self.workers) + 1
         command = [*command_of("worker"), "--hostname", f"worker{number}@bench"]
-        worker = self.start(f"worker-{number}", command, **changes)
+        worker = self.start(f"worker-{number}", command, piped=False, **changes)
         self.others.remove(worker)
         self.workers.append(worker)
         return worker

@@ -25,9 +25,8 @@ def names_of_scripts() -> dict[str, str]:
     """What EVALSHA runs, by digest."""
     names = {script.sha: f"ledger/{name}" for name, script in load_scripts().items()}
     for path in [*Path(ROOT, "limiter").rglob("*.lua"), *Path(ROOT, "bitrix24").rglob("*.lua")]:
-        names[hashlib.sha1(path.read_bytes()).hexdigest()] = (
-            f"{path.parts[-4 if 'limiter' in path.parts else -2]}/{path.stem}"  # noqa: S324
-        )
+        digest = hashlib.sha1(path.read_bytes()).hexdigest()  # noqa: S324 - what Redis names a script by
+        names[digest] = f"{path.relative_to(ROOT).parts[0]}/{path.stem}"
     return names
 
 

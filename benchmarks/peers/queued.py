@@ -29,7 +29,7 @@ async def open_session(state: TaskiqState) -> None:
     globals()["SESSION"] = state.session
 
 
-@broker.task(retry_on_error=True)
+@broker.task("bench.pay", retry_on_error=True)
 async def pay(webhook: str, invoice: int) -> object:
     """Pay one invoice with one call."""
     call = {"INVOICE_ID": invoice, "PAY_SYSTEM_ID": 1}

@@ -1,4 +1,4 @@
-"""Payments far beyond a portal's burst: how near to the portal's own bound, alone, with four workers, with a stranger."""
+"""Payments far beyond a portal's burst: how near to the portal's bound."""
 
 import asyncio
 import math
@@ -12,18 +12,19 @@ from benchmarks.stage import Portal, Stage, a_program, a_stage
 from benchmarks.table import Table
 
 PAYS = 49
-SPEED = 10  # the portal's rate is ten times a standard portal's, so that a run takes seconds
+# Twice a standard portal's rate, so that a run takes less than a minute; faster, and the machine would be the bound.
+SPEED = 2
 RATE = 2.0 * SPEED
 BURST = 50
 
 
 async def run(*, quick: bool) -> Table:
     """One row per circumstance."""
-    count = 20_000 if quick else 60_000
+    count = 6000 if quick else 10_000
     table = Table(
         "bound",
-        f"{count:,} payments beyond the burst (rate × {SPEED})",
-        "≤ 1.05 × bound, 0 × 503; else ≤ 1.15 ×, ≤ 1 %",
+        f"{count:,} payments beyond the burst (rate x {SPEED})",
+        "≤ 1.05 x bound, 0 x 503; else ≤ 1.15 x, ≤ 1 %",
     )
     table.axes = ("seconds", "requests so far")
     for name, workers, kind in (
@@ -35,6 +36,10 @@ async def run(*, quick: bool) -> Table:
         emulated = {"rate": {"burst": BURST, "per_s": RATE}, "operating_limit_s": None, "latency_s": 0.05}
         async with a_stage(workers=workers, emulated=emulated) as stage:
             table.add(circumstance=name, **await once(stage, count, kind, table, name))
+    table.notes.append(
+        "Beside a stranger the bound is half of the rate, but the stranger asks on whatever the portal answers and is"
+        " refused too: what it does not get is ours, so less than the bound is no feat. What counts there are the 503s."
+    )
     return table
 
 

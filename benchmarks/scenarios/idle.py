@@ -62,7 +62,7 @@ async def measure(table: Table, stage: Stage, how: tuple[str, str, int], count: 
                 began, asked, _ = await one(stage, producer, portals[0], count + 7, paid=count + 1)
                 await asyncio.sleep(0.1)
             table.notes.append(
-                f"Round trips of one payment ({name}); the request reached the portal at {(asked - began) * 1000:.1f} ms:"
+                f"Round trips of one payment ({name}); its request was there after {(asked - began) * 1000:.1f} ms:"
             )
             table.notes += [f"`{line}`" for line in told_since(trips, began)]
 

@@ -39,10 +39,11 @@ async def once(stage: Stage, table: Table, number: int) -> None:
     questions = await ask(stage, portals)
     await stage.start_workers(1)
     rate, paid = await throughput(stage, portals, number)
-    left = (await stage.counts(portals))[State.QUEUED]
+    counts = await stage.counts(portals)
+    left, sending = counts[State.QUEUED], counts[State.SENDING]
     worker = stage.workers[0]
     rss, peak = rss_mb(worker), peak_mb(worker)
-    finished = await finished_bytes(stage, portals, number, waiting - empty) if number <= 10_000 else None  # noqa: PLR2004
+    finished = await finished_bytes(stage, portals, number, empty) if number <= 10_000 else None  # noqa: PLR2004
     table.add(
         queued=number,
         enqueue_per_s=number / (told["ended"] - told["began"]),
@@ -50,7 +51,8 @@ async def once(stage: Stage, table: Table, number: int) -> None:
         finished_bytes=finished,
         paid_per_s=rate,
         paid_meanwhile=paid,
-        still_waiting=left,
+        waiting_after=left,
+        sending_after=sending,
         worker_mb=rss,
         worker_peak_mb=peak,
         **questions,
@@ -69,18 +71,14 @@ async def throughput(stage: Stage, portals: list[Portal], number: int) -> tuple[
             return (paid - start) / took, paid
 
 
-async def finished_bytes(stage: Stage, portals: list[Portal], number: int, waiting: int) -> float:
-    """Bytes of the ledger per finished payment, results for producers left out (they are Celery's, for a day)."""
+async def finished_bytes(stage: Stage, portals: list[Portal], number: int, empty: int) -> float:
+    """Bytes of the ledger per finished payment; results for producers are removed first (Celery's, for a day)."""
     await stage.until_paid(portals, number, 60)
     await asyncio.sleep(1)
-    results, pattern = 0, b"celery-task-meta-*"
-    keys = [key async for key in stage.redis.scan_iter(match=pattern, count=5000)]
+    keys = [key async for key in stage.redis.scan_iter(match=b"celery-task-meta-*", count=5000)]
     for at in range(0, len(keys), 5000):
-        pipe = stage.redis.pipeline(transaction=False)
-        for key in keys[at : at + 5000]:
-            pipe.memory_usage(key)
-        results += sum(await pipe.execute())
-    return (await memory_bytes(stage) - results) / number
+        await stage.redis.delete(*keys[at : at + 5000])
+    return (await memory_bytes(stage) - empty) / number
 
 
 async def ask(stage: Stage, portals: list[Portal]) -> dict[str, float]:
@@ -88,7 +86,7 @@ async def ask(stage: Stage, portals: list[Portal]) -> dict[str, float]:
     keys = [portal.key for portal in portals]
     told: dict[str, float] = {}
     questions: dict[str, Any] = {
-        "stats_ms": lambda: stage.ledger.lanes(),
+        "stats_ms": stage.ledger.lanes,
         "list_ms": lambda: stage.ledger.payments(keys[0], State.QUEUED, 0, 50),
         "list_deep_ms": lambda: stage.ledger.payments(keys[0], State.QUEUED, 5000, 50),
         "status_ms": lambda: stage.ledger.find_invoice(keys[50], 7),

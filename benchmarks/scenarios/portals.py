@@ -14,15 +14,15 @@ EACH = 50
 async def run(*, quick: bool) -> Table:
     """Everything is written down before the workers start."""
     number = 300 if quick else 1000
-    table = Table("portals", f"{number:,} portals × {EACH} payments, two workers", "Jain ≥ 0.95 over time, ≥ 2,000/s")
+    table = Table("portals", f"{number:,} portals x {EACH} payments, two workers", "Jain ≥ 0.95 over time, ≥ 2,000/s")
     table.axes = ("seconds", "Jain's index, share paid")
     for name, latency_s in (("0 latency", 0.0), ("0.1 s a request", 0.1)):
         emulated = {"plan": "standard", "operating_limit_s": None, "latency_s": latency_s}
         async with a_stage(workers=0, emulated=emulated) as stage:
             await once(stage, table, name, number)
     table.notes.append(
-        "Jain's index over the payments paid per portal at every look (0.1 s); the mean weighs each look alike, from the"
-        " first payment until 99 % are paid. A portal's 50 payments are two requests: a portal is at 0, 5 or 50."
+        "Jain's index over the payments paid per portal at every look (0.1 s); the mean weighs each look alike, from"
+        " the first payment until 99 % are paid. A portal's 50 payments are two requests: a portal is at 0, 5 or 50."
     )
     return table
 
@@ -58,7 +58,7 @@ async def once(stage: Stage, table: Table, name: str, number: int) -> None:
         latency=name,
         per_s=number * EACH / max(seen[-1][0], 0.001),
         jain_mean=sum(during) / max(1, len(during)),
-        jain_from_half=min([index for _, index, share in seen if 0.5 <= share] or [1.0]),  # noqa: PLR2004
+        jain_from_half=min([index for _, index, share in seen if share >= 0.5] or [1.0]),  # noqa: PLR2004
         requests=counters.requests,
         http_503=counters.rate_limited,
         server_ms=used.server_s / (number * EACH) * 1000,

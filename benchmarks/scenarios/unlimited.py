@@ -16,16 +16,16 @@ async def run(*, quick: bool) -> Table:
     table = Table("unlimited", "No limits at the portal, 0 latency", "≤ 0.35 ms bulk, ≤ 1.2 ms stock; ≥ 3,000/s bulk")
     count, rounds = (6000, 1) if quick else (20_000, 3)
     for workers in (1, 2):
-        for door in DOORS:
+        for door, title in DOORS.items():
             rows = []
             for _ in range(rounds):
                 async with a_stage(workers=workers, emulated=EMULATED) as stage:
                     rows.append(await once(stage, door, count if door == "bulk" else count // 2))
-            rows.sort(key=lambda row: row["cpu_ms"])
-            table.add(door=DOORS[door], workers=workers, **rows[len(rows) // 2])
+            rows.sort(key=lambda row: row["ours_ms"])
+            table.add(door=title, workers=workers, **rows[len(rows) // 2])
             table.notes.append(
-                f"{DOORS[door]}, {workers} workers: CPU per payment of all rounds "
-                f"{[round(row['cpu_ms'], 3) for row in rows]}, median rate "
+                f"{title}, {workers} workers: CPU per payment of all rounds "
+                f"{[round(row['ours_ms'], 3) for row in rows]}, median rate "
                 f"{statistics.median(row['per_s'] for row in rows):.0f}/s"
             )
     return table
@@ -44,12 +44,13 @@ async def once(stage: Stage, door: str, count: int, portals: int = 20) -> dict[s
         ended = await stage.until_paid(keys, (5 + each) * portals, 120, every_s=0.05)
         used: Reading = await read(stage) - before
     paid = each * portals
-    ours_s = used.workers_s + told["cpu_s"]
+    # A stock producer runs none of our code.
+    ours_s = used.workers_s + (told["cpu_s"] if door == "bulk" else 0.0)
     return {
         "payments": paid,
         "per_s": paid / (ended - told["began"]),
         "enqueue_per_s": paid / (told["ended"] - told["began"]),
-        "cpu_ms": ours_s / paid * 1000,
+        "ours_ms": ours_s / paid * 1000,
         "worker_ms": used.workers_s / paid * 1000,
         "producer_ms": told["cpu_s"] / paid * 1000,
         "server_ms": used.server_s / paid * 1000,

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BOXES = frozenset({"config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "web"})
+BOXES = frozenset(
+    {"config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "benchmarks", "web"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,10 @@ RULES = {
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
     "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24"})),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
-    "chaos": Rule(BOXES - {"web", "worker"}),
-    "cli": Rule(BOXES - {"web"}),
+    "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
+    # Measures everything from outside and, for the profile, from inside; nothing imports it.
+    "benchmarks": Rule(BOXES - {"web"}),
+    "cli": Rule(BOXES - {"web", "benchmarks"}),
 }
 # One session per process is made in one place; everywhere else the far side is known only through bitrix24.
 AIOHTTP_IN_WORKER = "worker/runtime.py"
