@@ -147,10 +147,17 @@ class Account:
         elif used_s > total_s:
             self._part(limits, now).spent_s += used_s - total_s
         elif total_s > 0 and not flying and self.settled_at <= sent_at:
-            # Nobody else was under way: the portal's figure is exact.
-            for part in self.parts:
-                part.spent_s *= used_s / total_s
-                part.reserved_s *= used_s / total_s
+            # Nobody else was under way: the portal's figure is exact, and what it has forgotten is the oldest.
+            self._drop(total_s - used_s)
+
+    def _drop(self, seconds: float) -> None:
+        for part in self.parts:
+            spent_s = min(part.spent_s, seconds)
+            reserved_s = min(part.reserved_s, seconds - spent_s)
+            part.spent_s -= spent_s
+            part.reserved_s -= reserved_s
+            seconds -= spent_s + reserved_s
+        self.parts = [part for part in self.parts if part.spent_s + part.reserved_s > _NOTHING]
 
     def _part(self, limits: Limits, now: float) -> Part:
         """The part of this moment."""

@@ -29,8 +29,11 @@ GUESS: Final = 0.5
 MEMORY: Final = 4.0
 # So many requests at the old bound are mixed into a measurement, or a handful of requests would count as a rate.
 PRIOR: Final = 10.0
-# When not even the first request after a refusal is let through, the old bound counts for little.
-PRIOR_IN_A_ROW: Final = 2.0
+# Right after a refusal the portal may be full of what had to wait meanwhile: no step down is larger than this.
+STEADY: Final = 0.9
+# Whoever shares the portal was refused too, and sends that first: so many requests of room are left to them.
+BEHIND: Final = 4.0
+BEHIND_SHARE: Final = 0.1
 # The burst comes back in so long.
 BURST_RISE_S: Final = 1800.0
 MOST_DOUBLINGS: Final = 30.0
@@ -101,7 +104,7 @@ class Bucket:
             # What it has risen since the cut rises again.
             burst -= limits.burst * max(0.0, now - self.cut_at) / BURST_RISE_S
             self.cut_burst = max(min(float(limits.burst), 1 + pace.reserve(limits)), burst)
-        self.level, self.level_at = float(limits.burst), now
+        self.level, self.level_at = limits.burst + min(BEHIND, BEHIND_SHARE * limits.burst), now
         self.busy_at = min(self.busy_at, now - pace.RESERVE_S)
 
     def answered(self, sent_at: float) -> None:
@@ -116,7 +119,6 @@ class Bucket:
         rate = self.rate(limits, now)
         if self.cut_at is None or now - self.cut_at > MEMORY * self._rise_s():
             return rate * GUESS
-        prior = PRIOR_IN_A_ROW if self.refusals else PRIOR
         passed = max(0, self.granted - 1)  # the one that was refused did not pass
-        measured = (passed + prior) / (max(0.0, now - self.cut_at) + prior / self.bound)
-        return max(rate * GUESS, min(rate, measured))
+        measured = (passed + PRIOR) / (max(0.0, now - self.cut_at) + PRIOR / self.bound)
+        return max(rate * GUESS, STEADY * self.bound, min(rate, measured))

@@ -11,8 +11,10 @@ from typing import Final
 TARGET_S: Final = 15.0
 # At first contact even a slow portal (1.2 s a pay) ends this in a few seconds.
 FIRST_COMMANDS: Final = 5
-# The next request carries so many times what a request was seen to carry.
+# The next request carries so many times what a request was seen to carry - or what would take so little that even an
+# estimate which is several times wrong does no harm: a quick portal gets its whole burst in full requests at once.
 RAMP: Final = 4
+SURE_S: Final = 4.0
 # A quicker answer moves the believed time of one command down by this part; a slower one counts in full at once,
 # because a batch that is too large runs into the portal's cut, one that is too small only costs a little.
 FALLING_SHARE: Final = 0.5
@@ -53,8 +55,9 @@ class Speed:
         if self.command_s is None:
             return min(most, FIRST_COMMANDS)
         # What an older release has learnt is believed without the ramp.
-        ramp = RAMP * self.fit.most if self.fit.most else most
-        fitting = int((TARGET_S - (self.base_s or 0.0)) / max(self.command_s, LEAST_COMMAND_S))
+        command_s = max(self.command_s, LEAST_COMMAND_S)
+        ramp = max(RAMP * self.fit.most, int(SURE_S / command_s)) if self.fit.most else most
+        fitting = int((TARGET_S - (self.base_s or 0.0)) / command_s)
         return max(1, min(most, ramp, fitting))
 
     def learn(self, commands: int, took_s: float) -> None:

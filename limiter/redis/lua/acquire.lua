@@ -36,8 +36,12 @@ local function fitting()
     return math.min(commands, NUMBERS.first_commands)
   end
   -- What an older release has learnt is believed without the ramp.
-  local ramp = speed.most > 0 and NUMBERS.ramp * speed.most or commands
-  local by_time = math.floor((NUMBERS.target_s - (speed.base_s or 0)) / math.max(command_s, NUMBERS.least_command_s))
+  local least = math.max(command_s, NUMBERS.least_command_s)
+  local ramp = commands
+  if speed.most > 0 then
+    ramp = math.max(NUMBERS.ramp * speed.most, math.floor(NUMBERS.sure_s / least))
+  end
+  local by_time = math.floor((NUMBERS.target_s - (speed.base_s or 0)) / least)
   return math.max(1, math.min(commands, ramp, by_time))
 end
 

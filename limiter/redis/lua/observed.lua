@@ -56,6 +56,21 @@ local function learn()
   write_speed(KEYS[2], speed)
 end
 
+local function drop(account, seconds)
+  local parts = {}
+  for _, part in ipairs(account.parts) do
+    local spent = math.min(part.spent, seconds)
+    local reserved = math.min(part.reserved, seconds - spent)
+    part.spent = part.spent - spent
+    part.reserved = part.reserved - reserved
+    seconds = seconds - spent - reserved
+    if part.spent + part.reserved > NOTHING then
+      parts[#parts + 1] = part
+    end
+  end
+  account.parts = parts
+end
+
 local function hear(account, used, first)
   local total, flying = spent_of(account), false
   for _, part in ipairs(account.parts) do
@@ -67,11 +82,8 @@ local function hear(account, used, first)
     local part = part_now(account, limits)
     part.spent = part.spent + used - total
   elseif total > 0 and not flying and account.settled_at <= sent_at then
-    -- Nobody else was under way: the portal's figure is exact.
-    for _, part in ipairs(account.parts) do
-      part.spent = part.spent * used / total
-      part.reserved = part.reserved * used / total
-    end
+    -- Nobody else was under way: the portal's figure is exact, and what it has forgotten is the oldest.
+    drop(account, total - used)
   end
 end
 

@@ -27,11 +27,10 @@ local function measured()
   if not bucket.cut_at or now - bucket.cut_at > NUMBERS.memory * rise_s(bucket) then
     return rate * NUMBERS.guess
   end
-  local prior = bucket.refusals > 0 and NUMBERS.prior_in_a_row or NUMBERS.prior
   -- The one that was refused did not pass.
   local passed = math.max(0, bucket.granted - 1)
-  local seen = (passed + prior) / (math.max(0, now - bucket.cut_at) + prior / bucket.bound)
-  return math.max(rate * NUMBERS.guess, math.min(rate, seen))
+  local seen = (passed + NUMBERS.prior) / (math.max(0, now - bucket.cut_at) + NUMBERS.prior / bucket.bound)
+  return math.max(rate * NUMBERS.guess, NUMBERS.steady * bucket.bound, math.min(rate, seen))
 end
 
 local level = drained(bucket, limits)
@@ -56,7 +55,7 @@ if bucket.cut_at then
   redis.call('HSET', KEYS[1], 'cut_burst', exact(burst))
 end
 redis.call('HSET', KEYS[1],
-  'level', ARGV[2],
+  'level', exact(limits.burst + math.min(NUMBERS.behind, NUMBERS.behind_share * limits.burst)),
   'level_at', micros(now),
   'busy_at', micros(math.min(bucket.busy_at, now - limits.reserve_s)))
 keep(KEYS[1], ARGV[9])

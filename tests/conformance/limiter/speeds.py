@@ -38,14 +38,17 @@ class SpeedSuite:
         assert believed.command_s == pytest.approx(0.03, rel=0.1)
         assert believed.base_s == pytest.approx(2.0, rel=0.05)
 
-    async def test_sizes_grow_fourfold_at_most_until_they_fit(self, world: World):
-        """5, 20, 49: a quick portal is at full size with its third request."""
+    @pytest.mark.parametrize(("command_s", "expected"), [(0.03, [5, 49, 49]), (0.25, [5, 20, 49]), (1.2, [5, 12, 12])])
+    async def test_sizes_grow_fourfold_at_most_until_they_fit(
+        self, world: World, command_s: float, expected: list[int]
+    ):
+        """A portal is at its full size with the third request, a quick one with the second."""
         sizes = []
         for _ in range(3):
             commands = (await world.limiter.acquire(PORTAL, SLOW)).commands
             sizes.append(commands)
-            await seen(world, commands, 0.05 + 0.03 * commands)
-        assert sizes == [5, 20, 49]
+            await seen(world, commands, 0.05 + command_s * commands)
+        assert sizes == expected
 
     @pytest.mark.parametrize(("base_s", "command_s"), [(0.05, 0.4), (2.0, 0.4), (0.05, 1.2), (5.0, 0.7), (0.0, 14.0)])
     async def test_a_request_takes_about_fifteen_seconds_at_most(self, world: World, base_s: float, command_s: float):
