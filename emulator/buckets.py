@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-MINUTE_S = 60
-WINDOW_S = 600
+WINDOW_S = 600.0
+PARTS = 10  # the portal forgets by whole minutes of its ten
 # A hit shorter than this leaves no trace in the operating counters.
 FLOOR_S = 0.1
 
@@ -53,9 +53,14 @@ class Hit:
 
 
 class Operating:
-    """Operating seconds of the last ten minutes per (credential, method), in ten buckets of a minute."""
+    """Operating seconds of the last ten minutes per (credential, method), in ten buckets of a minute.
 
-    def __init__(self) -> None:
+    A test that cannot wait for ten minutes makes them shorter: `window_s`.
+    """
+
+    def __init__(self, window_s: float = WINDOW_S) -> None:
+        self.window_s = window_s
+        self._minute_s = window_s / PARTS
         self._minutes: dict[OperatingKey, list[_Minute]] = {}
 
     def spent(self, key: OperatingKey, now: float) -> float:
@@ -65,7 +70,7 @@ class Operating:
     def reset_at(self, key: OperatingKey, now: float, start: float) -> float:
         """When the oldest bucket's first call is ten minutes old; `start` stands in for an empty counter."""
         alive = self._alive(key, now)
-        return (alive[0].first_start if alive else start) + WINDOW_S
+        return (alive[0].first_start if alive else start) + self.window_s
 
     def write(self, hit: Hit, now: float) -> None:
         """Add a finished request's sums to the current minute; short ones are forgotten."""
@@ -75,7 +80,7 @@ class Operating:
 
     def _add(self, key: OperatingKey, now: float, start: float, seconds: float) -> None:
         alive = self._alive(key, now)
-        number = int(now // MINUTE_S)
+        number = int(now // self._minute_s)
         if alive and alive[-1].number == number:
             alive[-1].total_s += seconds
         else:
@@ -86,7 +91,9 @@ class Operating:
         minutes = self._minutes.get(key)
         if not minutes:
             return []
-        if minutes[0].number * MINUTE_S + WINDOW_S <= now:
-            minutes = [minute for minute in minutes if minute.number * MINUTE_S + WINDOW_S > now]
+        # By number, or the rounding of a short minute would keep an eleventh.
+        oldest = int(now // self._minute_s) - PARTS + 1
+        if minutes[0].number < oldest:
+            minutes = [minute for minute in minutes if minute.number >= oldest]
             self._minutes[key] = minutes
         return minutes

@@ -138,7 +138,7 @@ def time_block(ctx: Context, began: float, key: OperatingKey | None) -> dict[str
     if accounting is Accounting.ABSENT:
         return block
     if key is None or _charged_to_batch(ctx):
-        return {**block, "operating_reset_at": int(began + skew) + 600, "operating": 0}
+        return {**block, "operating_reset_at": int(began + skew + portal.operating.window_s), "operating": 0}
     spent = portal.operating.spent(key, now) + ctx.hit.total(key)
     reset_at = portal.operating.reset_at(key, now, began)
     return {**block, "operating_reset_at": int(reset_at + skew), "operating": round(spent, 6)}

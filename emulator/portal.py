@@ -20,19 +20,22 @@ class Portal:
     invoices: RecordStore = field(init=False)
     payments: RecordStore = field(init=False)
     counters: Counters = field(default_factory=Counters)
-    operating: Operating = field(default_factory=Operating)
+    operating: Operating = field(init=False)
     in_flight: int = 0
     _buckets: dict[str, LeakyBucket] = field(default_factory=dict)
     _queues: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.operating = Operating(self.settings.operating_window_s)
         self.invoices = RecordStore(self.settings.invoices)
         self.payments = RecordStore(self.settings.payments)
 
     def configure(self, settings: PortalSettings) -> None:
-        """Change the rules and keep what has happened; a new rate starts with empty buckets."""
+        """Change the rules and keep what has happened; a new rate or window starts with empty buckets."""
         if settings.rate != self.settings.rate:
             self._buckets.clear()
+        if settings.operating_window_s != self.settings.operating_window_s:
+            self.operating = Operating(settings.operating_window_s)
         self.settings = settings
         self.invoices.settings = settings.invoices
         self.payments.settings = settings.payments

@@ -117,6 +117,7 @@ class PortalSettings:
     pay_s: float = 0.0
     cut_s: float | None = None
     operating_limit_s: float | None = 480.0
+    operating_window_s: float = 600.0
     operating_cost_s: dict[str, float] = field(default_factory=dict)
     accounting: Accounting = Accounting.NESTED
     execution: Execution = Execution.PARALLEL
@@ -151,6 +152,7 @@ def read_settings(value: object, where: str = "") -> PortalSettings:
         pay_s=reader.number("pay_s", 0.0),
         cut_s=reader.optional_number("cut_s", None),
         operating_limit_s=reader.optional_number("operating_limit_s", base.operating_limit_s),
+        operating_window_s=reader.number("operating_window_s", base.operating_window_s, low=0.1),
         operating_cost_s=_costs(reader),
         accounting=reader.choice("accounting", Accounting, base.accounting),
         execution=reader.choice("execution", Execution, base.execution),
