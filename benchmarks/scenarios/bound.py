@@ -40,7 +40,7 @@ async def run(*, quick: bool) -> Table:
                 circumstance=name, **await once(stage, count * 2 if kind == "halved" else count, kind, table, name)
             )
     table.notes.append(
-        "The bound is what the portal's bucket admits at best: requests needed, and those that a stranger got meanwhile,"
+        "The bound is what the portal's bucket admits at best: requests needed, and those that a stranger got,"
         " less the burst, over the rate. The emulator empties its bucket when the rate changes, so after the halving"
         " there is a second burst, which the bound counts in; a real portal gives none."
     )

@@ -24,6 +24,9 @@ async def run(*, quick: bool) -> Table:
     for number in (10_000, count):
         async with a_stage(workers=0, emulated={"plan": "none", "operating_limit_s": None}) as stage:
             await once(stage, table, number)
+    table.notes.append(
+        "Bytes of finished payments: `python -m benchmarks.ledger_memory`, which has no results beside them."
+    )
     return table
 
 
@@ -43,12 +46,10 @@ async def once(stage: Stage, table: Table, number: int) -> None:
     left, sending = counts[State.QUEUED], counts[State.SENDING]
     worker = stage.workers[0]
     rss, peak = rss_mb(worker), peak_mb(worker)
-    finished = await finished_bytes(stage, portals, number, empty) if number <= 10_000 else None  # noqa: PLR2004
     table.add(
         queued=number,
         enqueue_per_s=number / (told["ended"] - told["began"]),
         waiting_bytes=(waiting - empty) / number,
-        finished_bytes=finished,
         paid_per_s=rate,
         paid_meanwhile=paid,
         waiting_after=left,
@@ -69,16 +70,6 @@ async def throughput(stage: Stage, portals: list[Portal], number: int) -> tuple[
         took = time.monotonic() - began
         if took >= MEASURED_S or paid >= number:
             return (paid - start) / took, paid
-
-
-async def finished_bytes(stage: Stage, portals: list[Portal], number: int, empty: int) -> float:
-    """Bytes of the ledger per finished payment; results for producers are removed first (Celery's, for a day)."""
-    await stage.until_paid(portals, number, 60)
-    await asyncio.sleep(1)
-    keys = [key async for key in stage.redis.scan_iter(match=b"celery-task-meta-*", count=5000)]
-    for at in range(0, len(keys), 5000):
-        await stage.redis.delete(*keys[at : at + 5000])
-    return (await memory_bytes(stage) - empty) / number
 
 
 async def ask(stage: Stage, portals: list[Portal]) -> dict[str, float]:
