@@ -15,6 +15,11 @@ from typing import IO, Final
 # would not hear a SIGTERM. The directory is thrown away with the process: nobody is left to do it.
 _GUARD: Final = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null; sleep 0.5; if [ -n "$2" ]; then rm -rf -- "$2"; fi'
 
+# A command begins when its guard is there: if we are killed in between, its pipe ends and it never begins. A shell
+# reads no further than the line, so what follows in a pipe is the command's.
+_BEGIN: Final = 'read -r _ && exec "$@"'
+_NOTHING_TO_READ: Final = " </dev/null"
+
 
 class Process:
     """One command with its output in a file; it is killed when this program ends, however that ends."""
@@ -33,13 +38,13 @@ class Process:
         self.name = name
         self.log = log
         self.stopped = False
-        pipe = subprocess.PIPE if piped else subprocess.DEVNULL
+        begin = _BEGIN + ("" if piped else _NOTHING_TO_READ)
         with log.open("ab") as out:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules or the Procfile's line, no shell
-                list(command),
+                ["/bin/sh", "-c", begin, "sh", *command],
                 env=dict(environ),
                 cwd=cwd,
-                stdin=pipe,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if piped else out,
                 stderr=out,
                 start_new_session=True,
@@ -51,6 +56,16 @@ class Process:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self._begin(piped=piped)
+
+    def _begin(self, *, piped: bool) -> None:
+        stdin = self._process.stdin
+        if stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it cannot even start: whoever waits for it finds it ended
+                stdin.write(b"begin\n")
+                stdin.flush()
+            if not piped:
+                stdin.close()
 
     @property
     def pid(self) -> int:
