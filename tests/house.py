@@ -220,6 +220,10 @@ class EmulatedPortal:
         """Make the portal known to a ledger that has forgotten it."""
         wait_for(_register(self.house.server.url, self.key, self.authority))
 
+    def hold(self) -> None:
+        """Stop the lane, as an operator does."""
+        assert self.ledger(lambda ledger: ledger.hold(self.key, "TEST", "held by a test"))
+
     def resume(self) -> None:
         """Let the held lane go on."""
         assert self.ledger(lambda ledger: ledger.resume(self.key))
