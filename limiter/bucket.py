@@ -30,7 +30,7 @@ MEMORY: Final = 4.0
 # So many requests at the old bound are mixed into a measurement, or a handful of requests would count as a rate.
 PRIOR: Final = 10.0
 # Right after a refusal the portal may be full of what had to wait meanwhile: no step down is larger than this.
-STEADY: Final = 0.9
+STEADY: Final = 0.95
 # Whoever shares the portal was refused too, and sends that first: so many requests of room are left to them.
 BEHIND: Final = 4.0
 BEHIND_SHARE: Final = 0.1

@@ -183,7 +183,7 @@ class BucketSuite:
         believed = await world.limiter.pace(PORTAL, STANDARD)
         assert believed.rate == pytest.approx((1 - bucket.SWING) * 0.96, rel=0.05)
 
-    async def test_no_later_refusal_lowers_the_bound_by_more_than_a_tenth(self, world: World):
+    async def test_no_later_refusal_lowers_the_bound_by_more_than_a_twentieth(self, world: World):
         """Right after a refusal the portal may be full of what others had to put off."""
         await world.limiter.refused(PORTAL, STANDARD)
         await world.pass_time(10)
