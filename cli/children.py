@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,9 @@ _HURRY_WITHIN_S: Final = 1.0
 # Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
 # The directory is thrown away with the process: nobody is left to do it.
 _GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
+
+# A command begins when its guard is there: if we are killed in between, its pipe ends and it never begins.
+_BEGIN: Final = 'read -r _ && exec "$@" </dev/null'
 
 
 class Child:
@@ -27,10 +31,10 @@ class Child:
         self._log = directory / f"{name}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module or the Procfile's line, no shell
-                list(command),
+                ["/bin/sh", "-c", _BEGIN, "sh", *command],
                 env=dict(environ),
                 cwd=directory,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -42,6 +46,9 @@ class Child:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError), self._process.stdin as begin:
+                begin.write(b"begin\n")
 
     @property
     def running(self) -> bool:
