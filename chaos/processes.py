@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-# Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind. A stopped process
-# would not hear a SIGTERM. The directory is thrown away with the process: nobody is left to do it.
-_GUARD: Final = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null; sleep 0.5; if [ -n "$2" ]; then rm -rf -- "$2"; fi'
+from cli.guarded import KILL_GROUP, THROW_AWAY, Guarded
 
-# A command begins when its guard is there: if we are killed in between, its pipe ends and it never begins. A shell
-# reads no further than the line, so what follows in a pipe is the command's.
-_BEGIN: Final = 'read -r _ && exec "$@"'
-_NOTHING_TO_READ: Final = " </dev/null"
+# A stopped process would not hear a SIGTERM. The directory is thrown away with it: nobody is left to do it.
+_ORDERS: Final = KILL_GROUP + THROW_AWAY
 
 
 class Process:
@@ -38,34 +34,18 @@ class Process:
         self.name = name
         self.log = log
         self.stopped = False
-        begin = _BEGIN + ("" if piped else _NOTHING_TO_READ)
         with log.open("ab") as out:
-            self._process = subprocess.Popen(  # noqa: S603 - our own modules or the Procfile's line, no shell
-                ["/bin/sh", "-c", begin, "sh", *command],
-                env=dict(environ),
+            self._guarded = Guarded(
+                command,
+                _ORDERS,
+                directory=throw_away,
+                environ=environ,
                 cwd=cwd,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if piped else out,
-                stderr=out,
-                start_new_session=True,
+                out=subprocess.PIPE if piped else out,
+                err=out,
+                piped=piped,
             )
-        self._guard = subprocess.Popen(  # noqa: S603 - a fixed script; the arguments are a number and our own directory
-            ["/bin/sh", "-c", _GUARD, "sh", str(self._process.pid), str(throw_away or "")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._begin(piped=piped)
-
-    def _begin(self, *, piped: bool) -> None:
-        stdin = self._process.stdin
-        if stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it cannot even start: whoever waits for it finds it ended
-                stdin.write(b"begin\n")
-                stdin.flush()
-            if not piped:
-                stdin.close()
+        self._process = self._guarded.process
 
     @property
     def pid(self) -> int:
@@ -128,12 +108,7 @@ class Process:
     def close(self) -> None:
         """Make sure that nothing of it is left."""
         self.kill()
-        self._guard.kill()
-        self._guard.wait()
-        for pipe in (self._guard.stdin, self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._guarded.dismiss()
 
 
 def groups() -> Mapping[int, int]:

@@ -5,19 +5,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from cli.guarded import KILL_GROUP, TERMINATE, THROW_AWAY, Guarded
 
 # Nothing of a demonstration is worth waiting for longer; the ledger is thrown away.
 _STOP_WITHIN_S: Final = 8.0
 _HURRY_WITHIN_S: Final = 1.0
-# Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
 # The directory is thrown away with the process: nobody is left to do it.
-_GUARD: Final = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 2; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
-
-# A command begins when its guard is there: if we are killed in between, its pipe ends and it never begins.
-_BEGIN: Final = 'read -r _ && exec "$@" </dev/null'
+_ORDERS: Final = TERMINATE + "sleep 2; " + KILL_GROUP + THROW_AWAY
 
 
 class Child:
@@ -30,25 +27,8 @@ class Child:
         self.name = name
         self._log = directory / f"{name}.log"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module or the Procfile's line, no shell
-                ["/bin/sh", "-c", _BEGIN, "sh", *command],
-                env=dict(environ),
-                cwd=directory,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._guard = subprocess.Popen(  # noqa: S603 - a fixed script; the arguments are a number and our own directory
-            ["/bin/sh", "-c", _GUARD, "sh", str(self._process.pid), str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        if self._process.stdin is not None:
-            with suppress(BrokenPipeError), self._process.stdin as begin:
-                begin.write(b"begin\n")
+            self._guarded = Guarded(command, _ORDERS, directory=directory, environ=environ, cwd=directory, out=log)
+        self._process = self._guarded.process
 
     @property
     def running(self) -> bool:
@@ -80,10 +60,7 @@ class Child:
             # A worker is two processes, the supervisor and its child; the session's group holds both.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._guard.kill()
-        self._guard.wait()
-        if self._guard.stdin is not None:
-            self._guard.stdin.close()
+        self._guarded.dismiss()
 
 
 def stop_all(children: Sequence[Child], *, hurry: bool) -> None:

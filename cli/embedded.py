@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from cli.guarded import TERMINATE, THROW_AWAY, Guarded
 from config.addresses import MAX_SOCKET_PATH_BYTES
 from config.connections import redis_client
 
@@ -32,8 +33,7 @@ _LOG: Final = "v.log"
 # The ledger's scripts use what came with Redis 7.
 _OLDEST: Final = 7
 _PROGRAMS: Final = ("redis-server", "valkey-server")
-# Waits for the pipe from the parent to close, that is, for the parent's end of whatever kind.
-_GUARD: Final = 'read -r _; kill -TERM "$1"; if [ -n "$2" ]; then sleep 0.5; rm -rf -- "$2"; fi'
+_ORDERS: Final = TERMINATE + THROW_AWAY
 
 
 class NoEmbeddedServerError(Exception):
@@ -61,7 +61,7 @@ class EmbeddedServer:
         if len(os.fsencode(self.socket)) > MAX_SOCKET_PATH_BYTES:
             raise NoEmbeddedServerError(f"The directory's path is too long for a socket; use one in {_short_root()}")
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guarded: Guarded | None = None
 
     @property
     def socket(self) -> Path:
@@ -85,15 +85,9 @@ class EmbeddedServer:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A killed server leaves its socket behind; waiting for readiness must not find the old one.
         self.socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(  # noqa: S603 - the program was found by us, the options are ours
-            self._command(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C at the terminal is ours to handle: the server must outlive the workers that use it.
-            start_new_session=True,
-        )
-        self._guard = _start_guard(self._process.pid, self._temporary)
+        # It must outlive the workers that use it, and no longer than we do.
+        self._guarded = Guarded(self._command(), _ORDERS, directory=self._temporary)
+        self._process = self._guarded.process
         self._wait_until_ready()
 
     def stop(self) -> None:
@@ -171,12 +165,9 @@ class EmbeddedServer:
         return lines[-1] if lines else "it wrote no log"
 
     def _dismiss_guard(self) -> None:
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.kill()
-            guard.wait()
-            if guard.stdin is not None:
-                guard.stdin.close()
+        guarded, self._guarded = self._guarded, None
+        if guarded is not None:
+            guarded.dismiss()
 
 
 @contextlib.contextmanager
@@ -236,16 +227,6 @@ def _packaged_program() -> Path | None:
         if fits and os.access(program, os.X_OK):
             return program
     return None
-
-
-def _start_guard(pid: int, temporary: Path | None) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 - a fixed script; the arguments are a number and our own directory
-        ["/bin/sh", "-c", _GUARD, "sh", str(pid), str(temporary or "")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _private_directory() -> Path:

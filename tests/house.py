@@ -26,6 +26,7 @@ from kombu import Queue
 from bitrix24.portal import parse_portal
 from bitrix24.registry import PortalRegistry
 from cli.embedded import EmbeddedServer
+from cli.guarded import KILL_GROUP, Guarded
 from config.connections import async_redis_client, celery_url
 from emulator import Handle
 from ledger.redis import RedisLedger
@@ -47,17 +48,17 @@ def procfile_command(name: str) -> list[str]:
     return [str(Path(sys.executable).parent / program), *rest]
 
 
-# Ends a worker's group when the tests themselves are killed. It waits for a pipe that closes with them.
-GUARD = 'read -r _; kill -s KILL -- "-$1"'
-
-
 @dataclass
 class Worker:
     """One worker as the Procfile starts it: the supervisor and its child, in a process group of their own."""
 
-    process: "subprocess.Popen[bytes]"  # the supervisor
+    guarded: Guarded
     log: Path
-    guard: "subprocess.Popen[bytes]"
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The supervisor."""
+        return self.guarded.process
 
     def lines(self) -> list[str]:
         """Everything it has written so far, stdout and stderr."""
@@ -94,8 +95,7 @@ class Worker:
         with suppress(ProcessLookupError, PermissionError):  # macOS has no permission for what has ended
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.guard.kill()
-        self.guard.wait()
+        self.guarded.dismiss()
 
     def kill_child(self) -> None:
         """SIGKILL of the Celery process alone; the supervisor starts another."""
@@ -129,24 +129,18 @@ class House:
 
     def start_worker(self, **changes: str) -> Worker:
         """Start a worker and wait until it consumes."""
-        log = self.directory / f"worker-{len(self.workers)}.log"
-        name = f"worker{len(self.workers)}@house"
-        with log.open("wb") as out:
-            process = subprocess.Popen(  # the command is the Procfile's
-                [*procfile_command("worker"), "--hostname", name],
-                cwd=ROOT,
-                env={**self.environment, **changes},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "sh", str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
-        )
-        worker = Worker(process, log, guard)
+        worker = self.begin_worker(f"worker-{len(self.workers)}", **changes)
         self.workers.append(worker)
         eventually_sync(worker.is_consuming)
         return worker
+
+    def begin_worker(self, name: str, **changes: str) -> Worker:
+        """Start a worker as the Procfile does; whoever waits for it and ends it is the caller."""
+        log = self.directory / f"{name}.log"
+        command = [*procfile_command("worker"), "--hostname", f"{name}@house"]
+        with log.open("wb") as out:
+            guarded = Guarded(command, KILL_GROUP, environ={**self.environment, **changes}, cwd=ROOT, out=out)
+        return Worker(guarded, log)
 
     def celery(self) -> Celery:
         """A producer's Celery application that has none of our code."""

@@ -1,12 +1,11 @@
 """Several workers at once, each as the Procfile starts it; a process that stands at a point is found by its number."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.house import GUARD, ROOT, House, Worker, procfile_command
+from tests.house import House, Worker
 
 WITHIN_S = 90.0  # many start at once on few cores
 LOOK_EVERY_S = 0.1
@@ -17,7 +16,7 @@ class Pool:
 
     def __init__(self, house: House, environment: Mapping[str, str]) -> None:
         self._house = house
-        self._environment = {**house.environment, **environment}
+        self._environment = environment
         self.workers: list[Worker] = []
 
     async def start(self, number: int) -> None:
@@ -54,20 +53,7 @@ class Pool:
 
     def _start(self) -> Worker:
         name = f"matrix-{len(list(self._house.directory.glob('matrix-*.log')))}"
-        log = self._house.directory / f"{name}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [*procfile_command("worker"), "--hostname", f"{name}@house"],
-                cwd=ROOT,
-                env=self._environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "sh", str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
-        )
-        worker = Worker(process, log, guard)
+        worker = self._house.begin_worker(name, **self._environment)
         self.workers.append(worker)
         return worker
 
