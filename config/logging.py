@@ -7,13 +7,15 @@ Logging never breaks the work it describes: a closed or full output loses lines,
 """
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -33,14 +35,15 @@ def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> No
     """
     output = sys.stdout if stream is None else stream
     handler = LineHandler(output)
-    handler.setFormatter(_formatter(_chosen_format(settings.log_format, output)))
+    render = _renderer(_chosen_format(settings.log_format, output))
+    handler.setFormatter(_formatter(render))
     level = settings.log_level.upper()
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    _configure_structlog()
+    _configure_structlog(handler, render, root.level)
     logging.captureWarnings(capture=True)
     _log_crashes()
 
@@ -66,8 +69,14 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; whatever goes wrong is counted and stays here."""
+        self.put(lambda: self.format(record))
+
+    def put(self, text: Callable[[], str]) -> None:
+        """Write one line whose text is made here, so that a line that cannot be made is counted as well."""
         try:
-            self._write(self.format(record) + "\n")
+            line = text() + "\n"
+            with self.lock or contextlib.nullcontext():  # a line must not be cut by another thread's
+                self._write(line)
         except Exception:  # noqa: BLE001 - a payment must never fail, or its outcome be lost, because of a log line
             self.dropped += 1
 
@@ -101,36 +110,21 @@ def _chosen_format(wanted: LogFormat | None, stream: TextIO | None) -> LogFormat
     return LogFormat.JSON
 
 
-def _formatter(form: LogFormat) -> logging.Formatter:
-    renderer: Processor
-    if form is LogFormat.JSON:
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False, default=repr)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(
+def _renderer(form: LogFormat) -> Processor:
+    if form is LogFormat.CONSOLE:
+        return structlog.dev.ConsoleRenderer(
             colors=True, event_key="event", exception_formatter=structlog.dev.plain_traceback
         )
+    encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+    return lambda _logger, _method, event: encode(event)
+
+
+def _formatter(render: Processor) -> logging.Formatter:
+    """For the lines of libraries, which come by `logging`."""
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_shared(),
-        # The traceback becomes text before the redaction, because errors of HTTP libraries carry URLs.
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            redacted,
-            _ordered,
-            renderer,
-        ],
+        foreign_pre_chain=_CONTEXT, processors=[remove_meta, *_SAFE, render], pass_foreign_args=False
     )
-
-
-def _shared() -> list[Processor]:
-    return [
-        structlog.contextvars.merge_contextvars,
-        _celery_task,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
 
 
 def redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -156,16 +150,51 @@ def _celery_task(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
-def _configure_structlog() -> None:
+_CONTEXT: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    _celery_task,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+# The traceback becomes text before the redaction, because errors of HTTP libraries carry URLs.
+_SAFE: Final[tuple[Processor, ...]] = (
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+    redacted,
+    _ordered,
+)
+
+
+class _Lines:
+    """Where our own loggers end: past `logging`, whose record would cost more than the line (decision 0003)."""
+
+    def __init__(self, handler: LineHandler, steps: Sequence[Processor], name: str | None) -> None:
+        self.name = name
+        self._handler = handler
+        self._steps = steps
+
+    def line(self, method: str, event: EventDict) -> None:
+        """Write one event."""
+        self._handler.put(lambda: self._text(method, event))
+
+    def _text(self, method: str, event: EventDict) -> str:
+        made: Any = event
+        for step in self._steps:
+            made = step(self, method, made)
+        return str(made)
+
+    def __getattr__(self, method: str) -> Callable[[EventDict], None]:
+        return lambda event: self.line(method, event)
+
+
+def _configure_structlog(handler: LineHandler, render: Processor, level: int) -> None:
+    steps = (*_CONTEXT, *_SAFE, render)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared(),
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        # The steps run where their failure is counted; here the event is only wrapped for the call.
+        processors=[lambda _logger, _method, event: ((event,), {})],
+        logger_factory=lambda name=None: _Lines(handler, steps, name),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         # A cached logger would keep the configuration of the first test that used it.
         cache_logger_on_first_use=False,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 STARS: Final = "***"
@@ -86,6 +87,8 @@ def redact_value(value: object, *, depth: int = 0) -> object:
     """A value of plain types that may be written down; anything else becomes its redacted `repr`."""
     if value is None or type(value) in (bool, int, float):
         return value
+    if type(value) is str:  # most of what is logged; the general ways are further down
+        return redact(value)
     if isinstance(value, Enum):
         return redact_value(value.value, depth=depth)
     if isinstance(value, str | bytes | bytearray | date):
@@ -103,12 +106,18 @@ def _text(value: str | bytes | bytearray | date) -> str:
 
 def _inside(values: Mapping[object, object] | Iterable[object], depth: int) -> object:
     if isinstance(values, Mapping):
-        return {redact(str(name)): _member(str(name), value, depth) for name, value in values.items()}
+        members = ((*_name(str(name)), value) for name, value in values.items())
+        return {name: _member(value, depth, named_secret=secret) for name, secret, value in members}
     return [redact_value(value, depth=depth + 1) for value in values]
 
 
-def _member(name: str, value: object, depth: int) -> object:
-    named_secret = _SECRET_NAME.fullmatch(name) is not None
+@lru_cache(maxsize=1024)
+def _name(name: str) -> tuple[str, bool]:
+    """A member's name as it may be shown, and whether its value is a secret; the same few come again and again."""
+    return redact(name), _SECRET_NAME.fullmatch(name) is not None
+
+
+def _member(value: object, depth: int, *, named_secret: bool) -> object:
     if named_secret and isinstance(value, str | bytes | int | list | tuple) and not isinstance(value, bool):
         return STARS
     return redact_value(value, depth=depth + 1)
