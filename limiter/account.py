@@ -91,9 +91,20 @@ class Account:
             wait_s = max(wait_s, part.at + limits.execution_window_s - now)
         return max(wait_s, self.paced_ends_at - now if self.evenly else 0.0)
 
-    def reserve(self, cost_s: float, limits: Limits, now: float) -> None:
-        """Count a request as spent before it is sent, and say when the next one may be."""
-        limit_s, before_s, window_s = self.limit(limits, now), self.spent_s(), limits.execution_window_s
+    def requests(self, most: int, cost_s: float, limits: Limits, now: float) -> int:
+        """How many requests of such a cost may be made at once, when one may: up to the one that ends the free part."""
+        if self.told_s is None or cost_s <= _NOTHING:
+            return most
+        if self.evenly:
+            return 1
+        limit_s, spent_s = self.limit(limits, now), self.spent_s()
+        free = int(max(0.0, FREE_SHARE * limit_s - spent_s) / cost_s) + 1
+        return max(1, min(most, free, int(max(0.0, limit_s - spent_s) / cost_s)))
+
+    def reserve(self, requests: int, cost_s: float, limits: Limits, now: float) -> None:
+        """Count requests of such a cost as spent before they are sent, and say when the next one may be."""
+        limit_s, window_s = self.limit(limits, now), limits.execution_window_s
+        before_s = self.spent_s() + (requests - 1) * cost_s  # all but the last are free
         leaves_at = (self.parts[0].at if self.parts else now) + window_s
         pace_s = min((limit_s - before_s) / max(leaves_at - now, _NOTHING), CATCH_UP * limit_s / window_s)
         if before_s < RECOVERED_SHARE * limit_s:
@@ -101,7 +112,7 @@ class Account:
         if before_s + cost_s > FREE_SHARE * limit_s:
             self.evenly = True
         self.paced_ends_at = min(leaves_at, now + cost_s / max(pace_s, _NOTHING)) if self.evenly else 0.0
-        self._part(limits, now).reserved_s += cost_s
+        self._part(limits, now).reserved_s += requests * cost_s
 
     def take_back(self, reserved_s: float, since: float = float("-inf")) -> None:
         """Take a reservation back that was made then or later."""

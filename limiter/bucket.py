@@ -78,18 +78,26 @@ class Bucket:
         idle_s = passed_s - (self.level - empty) / rate
         return level, now if idle_s >= pace.RESERVE_S else min(self.busy_at, now)
 
-    def wait_s(self, level: float, busy_s: float, limits: Limits, now: float) -> float:
-        """How long until there is room for one request; 0 when there is."""
-        rate, whole = self.rate(limits, now), pace.reserve(limits)
-        if level + min(whole, rate * busy_s) + 1 <= limits.burst + pace.ROUNDING:
-            return 0.0
-        # The reserve will have grown to its whole by then.
-        return max(pace.ROUNDING, (level + whole + 1 - limits.burst) / rate)
+    def room(self, level: float, busy_s: float, limits: Limits, now: float) -> int:
+        """How many requests may be made at once."""
+        reserve = min(pace.reserve(limits), self.rate(limits, now) * busy_s)
+        return max(0, math.floor(limits.burst + pace.ROUNDING - level - reserve))
 
-    def grant(self, level: float, busy_at: float, now: float) -> None:
-        """Count one request."""
-        self.level, self.level_at, self.busy_at = level + 1, now, busy_at
-        self.granted += 1
+    def wait_s(self, level: float, limits: Limits, now: float) -> float:
+        """How long until there is room for one request, when there is none."""
+        # The reserve will have grown to its whole by then.
+        need = level + pace.reserve(limits) + 1 - limits.burst
+        return max(pace.ROUNDING, need / self.rate(limits, now))
+
+    def grant(self, requests: int, level: float, busy_at: float, now: float) -> None:
+        """Count so many requests."""
+        self.level, self.level_at, self.busy_at = level + requests, now, busy_at
+        self.granted += requests
+
+    def give_back(self, requests: int) -> None:
+        """Take back so many that were not made."""
+        self.level = max(0.0, self.level - requests)
+        self.granted = max(0, self.granted - requests)
 
     def refuse(self, limits: Limits, now: float, *, anew: bool) -> None:
         """The portal's bucket is full. `anew`: not one more of those that were refused together."""

@@ -25,12 +25,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """A right to one request, or how long to wait for it.
+    """A right to so many requests at once, or how long to wait for one.
 
     `command_s`: believed seconds of one pay command without the request's own latency, None before the first answer.
     `execution_left_s`: what is believed to be left of the execution-time budget, None where the portal has not said.
-    `commands`: how many pay commands this request may carry; their believed cost, `reserved_s`, counts as spent until
-    `observed` or `give_back` is told the figure.
+    `commands`: how many pay commands each request may carry; the believed cost of all of them, `reserved_s`, counts as
+    spent until `observed` or `give_back` is told the figure.
+    `free`: how many more requests the bucket would admit right now; 0 while the portal is paused.
     """
 
     granted: bool
@@ -39,6 +40,8 @@ class Permit:
     execution_left_s: float | None
     commands: int = MOST_COMMANDS
     reserved_s: float = 0.0
+    requests: int = 1  # 0 where not granted
+    free: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +71,25 @@ class Pace:
 class Limiter(Protocol):
     """Permits, pauses and budgets of portals."""
 
-    async def acquire(self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "") -> Permit:
-        """Take one request permit unless the bucket is full, the portal is paused or the execution budget is spent or
-        being spent too fast. `commands`: how many pay commands the request could carry; 0 for a request without any."""
+    async def acquire(
+        self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "", requests: int = 1
+    ) -> Permit:
+        """Take permits for up to so many requests, unless the bucket is full, the portal is paused or the execution
+        budget is spent or being spent too fast. `commands`: how many pay commands each request could carry; 0 for
+        requests without any. Before the first answer one request is granted at a time."""
 
     async def give_back(
-        self, portal: str, limits: Limits, *, reserved_s: float = 0.0, account: str = "", made: bool = False
+        self,
+        portal: str,
+        limits: Limits,
+        *,
+        reserved_s: float = 0.0,
+        account: str = "",
+        made: bool = False,
+        requests: int = 1,
     ) -> None:
-        """Return a permit whose request was not made, with the execution time it had reserved. `made`: it was made and
-        cost no execution time, so only that comes back."""
+        """Return permits whose requests were not made, with the execution time they had reserved. `made`: they were
+        made and cost no execution time, so only that comes back."""
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """The portal answered QUERY_LIMIT_EXCEEDED: the bucket counts as full, the portal is paused, longer each time

@@ -32,29 +32,41 @@ class MemoryLimiter:
         self._chance = chance
         self._portals: defaultdict[str, _Portal] = defaultdict(_Portal)
 
-    async def acquire(self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "") -> Permit:
-        """Take one request permit unless the bucket, the pause or the account says to wait."""
+    async def acquire(
+        self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "", requests: int = 1
+    ) -> Permit:
+        """Take permits for up to so many requests unless the bucket, the pause or the account says to wait."""
         now, known = self._clock(), self._portals[portal]
         speed, budget = known.speeds[account], known.accounts[account]
         budget.forget(limits, now)
         fitting, command_s = speed.commands(commands), speed.command_s or 0.0
         level, busy_at = known.bucket.drained(limits, now)
+        room = known.bucket.room(level, now - busy_at, limits, now)
         wait_s = max(
-            known.bucket.wait_s(level, now - busy_at, limits, now),
+            0.0 if room else known.bucket.wait_s(level, limits, now),
             known.pause_ends_at - now,
             budget.wait_s(command_s, fitting, limits, now) if commands else 0.0,
         )
         left_s, reserved_s = budget.left_s(limits, now), 0.0
         if wait_s > pace.ROUNDING / 2:
             return Permit(
-                granted=False, wait_s=wait_s, command_s=speed.command_s, execution_left_s=left_s, commands=fitting
+                granted=False,
+                wait_s=wait_s,
+                command_s=speed.command_s,
+                execution_left_s=left_s,
+                commands=fitting,
+                requests=0,
+                free=0 if known.pause_ends_at > now else room,
             )
-        known.bucket.grant(level, busy_at, now)
+        count = 1 if speed.command_s is None else max(1, min(requests, room))
+        if commands:
+            count = budget.requests(count, fitting * command_s, limits, now)
+        known.bucket.grant(count, level, busy_at, now)
         if commands and left_s is not None:
             if command_s > 0:
                 fitting = max(1, min(fitting, int(left_s / command_s)))
-            reserved_s = fitting * command_s
-            budget.reserve(reserved_s, limits, now)
+            reserved_s = count * fitting * command_s
+            budget.reserve(count, fitting * command_s, limits, now)
         return Permit(
             granted=True,
             wait_s=0.0,
@@ -62,15 +74,24 @@ class MemoryLimiter:
             execution_left_s=left_s,
             commands=fitting,
             reserved_s=reserved_s,
+            requests=count,
+            free=room - count,
         )
 
     async def give_back(
-        self, portal: str, limits: Limits, *, reserved_s: float = 0.0, account: str = "", made: bool = False
+        self,
+        portal: str,
+        limits: Limits,
+        *,
+        reserved_s: float = 0.0,
+        account: str = "",
+        made: bool = False,
+        requests: int = 1,
     ) -> None:
-        """Return a permit whose request was not made, or only the execution time that it did not use."""
+        """Return permits whose requests were not made, or only the execution time that they did not use."""
         known = self._portals[portal]
         if not made:
-            known.bucket.level = max(0.0, known.bucket.level - 1)
+            known.bucket.give_back(requests)
         known.accounts[account].take_back(reserved_s)
 
     async def refused(self, portal: str, limits: Limits) -> float:

@@ -52,13 +52,15 @@ class RedisLimiter:
         self._observed = client.register_script(step("observed"))
         self._unanswered = client.register_script(step("unanswered"))
 
-    async def acquire(self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "") -> Permit:
-        """Take one request permit unless the bucket, the pause or the account says to wait.
+    async def acquire(
+        self, portal: str, limits: Limits, *, commands: int = MOST_COMMANDS, account: str = "", requests: int = 1
+    ) -> Permit:
+        """Take permits for up to so many requests unless the bucket, the pause or the account says to wait.
 
-        A replay after a lost reply costs one permit more: the portal is then asked a little slower than it allows.
+        A replay after a lost reply costs as many permits more: the portal is then asked slower than it allows.
         """
-        granted, wait_s, command_s, left_s, fitting, reserved_s = cast(
-            "tuple[int, str, str, str, int, str]",
+        granted, wait_s, command_s, left_s, fitting, reserved_s, count, free = cast(
+            "tuple[int, str, str, str, int, str, int, int]",
             await self._acquire(
                 keys=[self._key(portal), self._key(portal, account)],
                 args=[
@@ -70,19 +72,34 @@ class RedisLimiter:
                     limits.execution_window_s,
                     commands,
                     _KEEP_MS,
+                    requests,
                 ],
             ),
         )
         return Permit(
-            bool(granted), float(wait_s), _number(command_s), _number(left_s), int(fitting), float(reserved_s)
+            granted=bool(granted),
+            wait_s=float(wait_s),
+            command_s=_number(command_s),
+            execution_left_s=_number(left_s),
+            commands=int(fitting),
+            reserved_s=float(reserved_s),
+            requests=int(count),
+            free=int(free),
         )
 
     async def give_back(
-        self, portal: str, limits: Limits, *, reserved_s: float = 0.0, account: str = "", made: bool = False
+        self,
+        portal: str,
+        limits: Limits,
+        *,
+        reserved_s: float = 0.0,
+        account: str = "",
+        made: bool = False,
+        requests: int = 1,
     ) -> None:
-        """Return a permit whose request was not made, or only the execution time that it did not use."""
+        """Return permits whose requests were not made, or only the execution time that they did not use."""
         keys = [self._key(portal), self._key(portal, account)]
-        await self._give_back(keys=keys, args=[reserved_s, limits.execution_window_s, 0 if made else 1])
+        await self._give_back(keys=keys, args=[reserved_s, limits.execution_window_s, 0 if made else requests])
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 --[[
-  Take one request permit of a portal, or say how long to wait for one; in the same step, how many pay commands it may
-  carry. Their believed cost counts as spent from here on.
+  Take permits for up to so many requests of a portal, or say how long to wait for one; in the same step, how many pay
+  commands each may carry. Their believed cost counts as spent from here on.
 
   A leaky bucket: `level` drains at the believed rate and holds at most `burst`. While the bucket has been busy, what
   drained within the last moments (`reserve`) is not counted on; an idle bucket may be filled to the brim at once.
-  The clock is the server's. Not idempotent: the replay of a lost reply costs one permit more, never one too many sent.
+  The clock is the server's. Not idempotent: the replay of a lost reply costs permits, never one too many sent.
 
   KEYS[1]  portal       hash: bucket and pauses
   KEYS[2]  account      hash: execution time and speed; the portal's own for its pay method
@@ -15,9 +15,11 @@
   ARGV[4]  reserve_s    seconds in which the reserve grows, and of idleness that end it
   ARGV[5]  execution_s  seconds of execution per window
   ARGV[6]  window_s     seconds
-  ARGV[7]  commands     that the request could carry
+  ARGV[7]  commands     that each request could carry
   ARGV[8]  keep_ms      expiry of an unused portal
-  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s}; seconds as strings
+  ARGV[9]  requests     to grant at most
+  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s, requests, free};
+           seconds as strings
 ]]
 local limits = {
   rate = tonumber(ARGV[1]), burst = tonumber(ARGV[2]), reserve = tonumber(ARGV[3]), reserve_s = tonumber(ARGV[4]),
@@ -62,8 +64,21 @@ local function account_wait(count)
   return math.max(wait, account.evenly and account.paced_ends_at - now or 0)
 end
 
-local function reserve(cost)
-  local limit, before = limit_of(account, limits), spent_of(account)
+-- How many requests of such a cost may be made at once, when one may: up to the one that ends the free part.
+local function affordable(most, cost)
+  if not account.told_s or cost <= NOTHING then
+    return most
+  elseif account.evenly then
+    return 1
+  end
+  local limit, spent = limit_of(account, limits), spent_of(account)
+  local free = math.floor(math.max(0, NUMBERS.free_share * limit - spent) / cost) + 1
+  return math.max(1, math.min(most, free, math.floor(math.max(0, limit - spent) / cost)))
+end
+
+local function reserve(requests, cost)
+  local limit = limit_of(account, limits)
+  local before = spent_of(account) + (requests - 1) * cost -- all but the last are free
   local leaves_at = (account.parts[1] and account.parts[1].at or now) + limits.window_s
   local pace = math.min((limit - before) / math.max(leaves_at - now, NOTHING),
     NUMBERS.catch_up * limit / limits.window_s)
@@ -75,7 +90,7 @@ local function reserve(cost)
   end
   account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(pace, NOTHING)) or 0
   local part = part_now(account, limits)
-  part.reserved = part.reserved + cost
+  part.reserved = part.reserved + requests * cost
   write_account(KEYS[2], account)
   keep(KEYS[2], ARGV[8])
 end
@@ -85,8 +100,10 @@ if bucket.level_at > now then
 end
 local level, busy_at = drained(bucket, limits)
 local rate = believed_rate(bucket, limits)
+local held = math.min(limits.reserve, rate * (now - busy_at))
+local room = math.max(0, math.floor(limits.burst + ROUNDING - level - held))
 local bucket_wait = 0
-if level + math.min(limits.reserve, rate * (now - busy_at)) + 1 > limits.burst + ROUNDING then
+if room == 0 then
   -- The reserve will have grown to its whole by then.
   bucket_wait = math.max(ROUNDING, (level + limits.reserve + 1 - limits.burst) / rate)
 end
@@ -100,20 +117,24 @@ elseif account.told_s then
   left = math.max(0, limit_of(account, limits) - spent_of(account))
 end
 
-local granted, reserved = wait <= ROUNDING / 2, 0
+local granted, requests, reserved = wait <= ROUNDING / 2, 0, 0
 if granted then
   wait = 0
-  redis.call('HSET', KEYS[1], 'level', exact(level + 1), 'level_at', micros(now), 'busy_at', micros(busy_at))
+  requests = speed.command_s and math.max(1, math.min(tonumber(ARGV[9]), room)) or 1
+  if commands > 0 then
+    requests = affordable(requests, count * command_s)
+  end
+  redis.call('HSET', KEYS[1], 'level', exact(level + requests), 'level_at', micros(now), 'busy_at', micros(busy_at))
   if bucket.cut_at then
-    redis.call('HINCRBY', KEYS[1], 'granted', 1)
+    redis.call('HINCRBY', KEYS[1], 'granted', requests)
   end
   redis.call('PEXPIRE', KEYS[1], ARGV[8])
   if commands > 0 and left then
     if command_s > 0 then
       count = math.max(1, math.min(count, math.floor(left / command_s)))
     end
-    reserved = count * command_s
-    reserve(reserved)
+    reserved = requests * count * command_s
+    reserve(requests, count * command_s)
   end
 end
 return {
@@ -123,4 +144,6 @@ return {
   left and string.format('%.6f', left) or '',
   count,
   string.format('%.6f', reserved),
+  requests,
+  bucket.pause_ends_at > now and 0 or room - requests,
 }

@@ -2,8 +2,9 @@
 
 from tests.conformance.limiter.accounts import AccountSuite
 from tests.conformance.limiter.buckets import BucketSuite
+from tests.conformance.limiter.permits import PermitSuite
 from tests.conformance.limiter.speeds import SpeedSuite
 
 
-class LimiterSuite(BucketSuite, AccountSuite, SpeedSuite):
+class LimiterSuite(BucketSuite, AccountSuite, SpeedSuite, PermitSuite):
     """Subclass it and provide the fixture `world`."""

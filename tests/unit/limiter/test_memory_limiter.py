@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limiter import pace
-from limiter.limiter import Limits
+from limiter.limiter import Limits, Observation
 from limiter.memory import MemoryLimiter
 from tests.conformance.limiter.suite import LimiterSuite
 
@@ -99,6 +99,31 @@ async def test_a_portal_never_has_to_refuse(
     for arrival in sorted(1 + at + delay.uniform(0, late_s) for at in times):
         bucket.request(arrival)
     assert bucket.blocked == []
+
+
+@settings(database=None)
+@given(
+    asked=st.lists(st.tuples(st.integers(1, 60), st.floats(0, 40)), min_size=1, max_size=8),
+    used_s=st.one_of(st.none(), st.floats(0.1, 479)),
+    command_s=st.floats(0.02, 1.2),
+)
+async def test_several_at_once_are_as_many_in_a_row(
+    asked: list[tuple[int, float]], used_s: float | None, command_s: float
+):
+    """Whatever was asked before: the burst that one permit grants is what single permits would have granted."""
+    together, singly = MemoryWorld(), MemoryWorld()
+    limits = Limits(2.0, 50)
+    seen = Observation(10, 10 * command_s, operating_s=used_s, operating_reset_at=None)
+    for world in (together, singly):
+        await world.limiter.observed("acme", limits, seen)
+    for requests, pause_s in asked:
+        permit = await together.limiter.acquire("acme", limits, requests=requests)
+        permits = [await singly.limiter.acquire("acme", limits) for _ in range(permit.requests or 1)]
+        assert [one.granted for one in permits] == [permit.granted] * len(permits)
+        assert sum(one.reserved_s for one in permits) == pytest.approx(permit.reserved_s)
+        assert (permits[-1].free, permits[-1].commands) == (permit.free, permit.commands)
+        for world in (together, singly):
+            world.time += pause_s
 
 
 async def test_the_rate_is_used_in_full():
