@@ -19,7 +19,7 @@ from tests.conformance.ledger.world import PORTAL, an_ask
 from tests.eventually import eventually
 from worker.deps import Deps
 from worker.driver import drive, send_and_settle
-from worker.lane import Lane
+from worker.lane import Lane, Load
 from worker.runtime import open_parts
 
 REST = 1
@@ -49,7 +49,8 @@ class Shop:
             lease=lease,
             portal=await self.deps.registry.get(PORTAL),
             clock=self.deps.clock,
-            crowded=lambda: False,
+            load=Load(),
+            neighbours=lambda: 1,
             believed_until=believed_until,
             slice_until=self.deps.clock() + 60,
         )

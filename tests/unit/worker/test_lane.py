@@ -6,7 +6,7 @@ from bitrix24.portal import parse_portal
 from ledger.ledger import Lease
 from ledger.payment import PortalKey
 from worker.deps import CLAIM_TO_SEND_S
-from worker.lane import Lane
+from worker.lane import Lane, Load
 
 HTTP_TOTAL_S = 60.0
 
@@ -27,7 +27,8 @@ def a_lane(clock: Clock, *, lease_s: float) -> Lane:
         lease=Lease(PortalKey("acme"), "test", 1),
         portal=parse_portal("acme", {"webhook": "https://acme.bitrix24.com/rest/1/some-secret/"}),
         clock=clock,
-        crowded=lambda: False,
+        load=Load(),
+        neighbours=lambda: 1,
         believed_until=clock.now + lease_s,
         slice_until=clock.now + 5,
     )
