@@ -99,16 +99,17 @@ class Results:
     @contextmanager
     def started(self, payments: Sequence[Payment]) -> Iterator[None]:
         """Let payments show as STARTED when what is done inside takes some time."""
-        later = asyncio.get_running_loop().call_later(STARTED_AFTER_S, self._show_started, payments)
+        later = asyncio.get_running_loop().call_later(STARTED_AFTER_S, self.show_started, payments)
         try:
             yield
         finally:
             later.cancel()
 
-    def _show_started(self, payments: Sequence[Payment]) -> None:
-        """It never overwrites anything, so it may come late."""
+    def show_started(self, payments: Sequence[Payment]) -> None:
+        """Let payments show as STARTED, beside: it never overwrites anything, so it may come late."""
         metas: list[Meta] = [(Handle(payment.id), states.STARTED, None) for payment in payments]
-        self._beside(self._quietly(self._put(metas, only_new=True)))
+        if metas:
+            self._beside(self._quietly(self._put(metas, only_new=True)))
 
     def deliver_beside(self, undelivered: Sequence[Undelivered]) -> None:
         """Deliver while the lane goes on: a backend that hangs keeps no payment waiting. The outbox remembers."""
