@@ -11,7 +11,8 @@ from config.failpoints import failpoint
 from ledger.ledger import Lease, LeaseLost
 from worker.deps import Deps
 from worker.driver import drive, hand_over
-from worker.lane import MOST_LANES, SLICE_S, Lane, Load
+from worker.lane import MOST_LANES, SLICE_S, Lane
+from worker.load import Load
 from worker.outages import is_outage
 
 log = structlog.get_logger(__name__)
@@ -39,14 +40,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Take and drive lanes; returns after `stop` when every lane has been handed back."""
-        heartbeat = asyncio.create_task(self._keep_leases())
+        beside = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._load.feel())]
         try:
             while not self._stopping:
                 await self._turn()
             while self._driving:
                 await asyncio.wait(self._driving)
         finally:
-            heartbeat.cancel()
+            for task in beside:
+                task.cancel()
 
     async def stop(self, patience_s: float) -> None:
         """Claim nothing more; what is in flight may land for `patience_s`, then it becomes in doubt."""

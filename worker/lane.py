@@ -11,15 +11,13 @@ from bitrix24.portal import Portal
 from ledger.ledger import Lease
 from limiter.limiter import MOST_COMMANDS, Limits
 from worker.deps import CLAIM_TO_SEND_S
+from worker.load import Load
 
 log = structlog.get_logger(__name__)
 
 MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
 SLICE_S = 5.0  # while other lanes wait for room, a lane claims for this long and then goes to the end of the line
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
-# Of all lanes together: where answers come faster than they can be settled, more would only wait in memory. A lane may
-# always have one.
-MOST_REQUESTS = 256
 MOST_AT_ONCE = 4  # requests that one claim fills; more would keep the ledger from everybody for too long
 # While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
 LINGER_S = 0.1
@@ -28,13 +26,6 @@ LOOK_S = 0.05
 LANES_PER_LOOK = 100
 # Longer waits for a permit are spent in the due-set, where they cost nothing.
 LONGEST_WAIT_S = 2.0
-
-
-class Load:
-    """How many requests of all lanes one process has in flight. Each holds its payments in memory."""
-
-    def __init__(self) -> None:
-        self.requests = 0
 
 
 @dataclass(slots=True)
@@ -84,7 +75,7 @@ class Lane:
         """How many more requests may be sent beside those in flight."""
         if not self.busy:
             return MOST_AT_ONCE
-        if self.probing or self.load.requests >= MOST_REQUESTS:
+        if self.probing or self.load.is_full:
             return 0
         return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
 

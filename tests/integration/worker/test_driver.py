@@ -19,7 +19,8 @@ from tests.conformance.ledger.world import PORTAL, an_ask
 from tests.eventually import eventually
 from worker.deps import Deps
 from worker.driver import drive, send_and_settle
-from worker.lane import Lane, Load
+from worker.lane import Lane
+from worker.load import Load
 from worker.runtime import open_parts
 
 REST = 1

@@ -6,7 +6,8 @@ from bitrix24.portal import parse_portal
 from ledger.ledger import Lease
 from ledger.payment import PortalKey
 from worker.deps import CLAIM_TO_SEND_S
-from worker.lane import Lane, Load
+from worker.lane import Lane
+from worker.load import Load
 
 HTTP_TOTAL_S = 60.0
 
