@@ -103,7 +103,8 @@ async def read_some(lane: Lane, deps: Deps) -> Permit:
 
 async def look_again(lane: Lane, deps: Deps) -> None:
     """Rest while requests are in flight. One that lands has told what there is to do; else the ledger is asked."""
-    if not await lane.linger(lane.lease.backlog.waiting):
+    landed = await lane.linger(lane.lease.backlog.waiting)
+    if not landed and lane.room():
         await deps.ledger.backlog(lane.lease)
 
 

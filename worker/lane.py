@@ -16,14 +16,15 @@ from worker.load import Load
 log = structlog.get_logger(__name__)
 
 MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
-SLICE_S = 5.0  # while other lanes wait for room, a lane claims for this long and then goes to the end of the line
+# While other lanes wait for room, or other processes may have more time than this one, a lane claims for this long and
+# goes to the end of the line.
+SLICE_S = 3.0
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
 MOST_AT_ONCE = 4  # requests that one claim fills; more would keep the ledger from everybody for too long
 # While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
 LINGER_S = 0.1
-# A lane with requests in flight looks for new work so often, less often beside many others.
-LOOK_S = 0.05
-LANES_PER_LOOK = 100
+# A lane with requests in flight looks for new work so often: soon at first, then rarely, for many lanes look.
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
 # Longer waits for a permit are spent in the due-set, where they cost nothing.
 LONGEST_WAIT_S = 2.0
 
@@ -45,6 +46,7 @@ class Lane:
     probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
+    look_s: float = FIRST_LOOK_S
     lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
     _nudge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,7 +71,8 @@ class Lane:
         """Whether the lane may claim more."""
         if self.closing or self.clock() >= self.believed_until:
             return False
-        return self.neighbours() < MOST_LANES or self.clock() < self.slice_until
+        is_wanted = self.neighbours() >= MOST_LANES or self.load.is_strained
+        return not is_wanted or self.clock() < self.slice_until
 
     def room(self) -> int:
         """How many more requests may be sent beside those in flight."""
@@ -92,7 +95,9 @@ class Lane:
         """
         if waiting and self.lingers_until is None:
             self.lingers_until = self.clock() + LINGER_S
-        return await self.nap(LOOK_S * max(1.0, self.neighbours() / LANES_PER_LOOK))
+        landed = await self.nap(self.look_s)
+        self.look_s = FIRST_LOOK_S if landed or waiting else min(2 * self.look_s, LONGEST_LOOK_S)
+        return landed
 
     def may_send_until(self, claim_began: float, http_total_s: float) -> float | None:
         """The moment by which a call that starts now must be over: inside the lease, and begun soon after its claim.

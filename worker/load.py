@@ -30,6 +30,11 @@ class Load:
         """Whether a lane that has a request in flight should wait with the next."""
         return self.requests >= self.most
 
+    @property
+    def is_strained(self) -> bool:
+        """Whether the loop was late within the last seconds: another process may have time."""
+        return self.most < MOST_REQUESTS
+
     def felt(self, late_s: float) -> None:
         """The loop came back to us so much later than asked for."""
         if late_s > LATE_S:
