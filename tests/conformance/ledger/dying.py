@@ -14,6 +14,8 @@ from tests.conformance.ledger.world import (
     World,
     accepted,
     an_ask,
+    die,
+    die_twice,
     found,
     is_due,
     settle,
@@ -22,26 +24,10 @@ from tests.conformance.ledger.world import (
 )
 
 
-async def die(world: World, handle: str = "h1") -> Lease:
-    """A driver claims what it may and dies; the next one reads it as unpaid. Its lease."""
-    lease = await take_one(world)
-    claim = await world.ledger.claim(lease, 10)
-    if handle not in {payment.id for payment in claim.payments}:
-        claim = await world.ledger.claim(lease, 10, suspect=True)
-    assert [payment.id for payment in claim.payments] == [handle]
-    await world.pass_time(max(LEASE_S, QUIET_S))
-    lease = await take_one(world, "next")
-    assert await world.ledger.recover(lease) == 1
-    await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
-    return lease
-
-
 async def suspected(world: World) -> Lease:
     """The lease of a lane with one suspect, h1, and an ordinary payment, h2."""
     await accepted(world, "h1")
-    for _ in range(2):
-        lease = await die(world)
-        await world.ledger.release(lease, 0)
+    await die_twice(world)
     await world.ledger.open([an_ask("h2", invoice_id=2)])
     return await take_one(world)
 

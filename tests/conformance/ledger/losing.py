@@ -4,7 +4,7 @@ import pytest
 
 from ledger.ledger import Backlog, Lease
 from ledger.payment import State
-from ledger.verdict import Decision, InDoubt, Unpaid
+from ledger.verdict import Decision, InDoubt
 from tests.conformance.ledger.world import (
     LOST,
     PAID,
@@ -13,6 +13,7 @@ from tests.conformance.ledger.world import (
     World,
     accepted,
     claimed,
+    die_twice,
     ended,
     next_due_s,
     open_one,
@@ -97,13 +98,7 @@ class Losing:
     async def test_a_suspect_is_stepped_over(self, world: World):
         """A claim for it finds nothing, and then there is none."""
         await accepted(world, "h1")
-        for _ in range(2):
-            await world.ledger.claim(await take_one(world), 1)
-            await world.pass_time(QUIET_S)
-            lease = await take_one(world)
-            await world.ledger.recover(lease)
-            await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
-            await world.ledger.release(lease, 0)
+        await die_twice(world)
         await world.lose_record("h1")
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 1, suspect=True)

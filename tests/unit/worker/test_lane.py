@@ -1,5 +1,7 @@
 """A lane under way: what it believes of its lease decides whether anything may leave."""
 
+import asyncio
+
 import pytest
 
 from bitrix24.portal import parse_portal
@@ -73,15 +75,17 @@ def test_a_lane_is_handed_back_after_its_slice_where_the_process_is_strained() -
     assert not lane.goes_on()
 
 
-def test_an_unfilled_request_waits_only_while_another_is_in_flight() -> None:
+async def test_an_unfilled_request_waits_only_while_another_is_in_flight() -> None:
     """A single payment leaves at once; beside a request it waits a little for company."""
     clock = Clock()
     lane = a_lane(clock, lease_s=1000)
     lane.batch = 49
     assert lane.is_worth_a_request(1)
     assert not lane.is_worth_a_request(0)
-    lane._in_flight.add(None)  # type: ignore[arg-type]  # noqa: SLF001 - any request
+    lane.launch(asyncio.sleep(60))
     assert not lane.is_worth_a_request(48)
     assert lane.is_worth_a_request(49)
     lane.lingers_until = clock.now
     assert lane.is_worth_a_request(1)
+    lane.abandon()
+    await lane.all_landed()
