@@ -271,4 +271,5 @@ def _observation(reply: Reply, reserved_s: float) -> Observation:
         operating_s=operating.used_s if operating else None,
         operating_reset_at=operating.reset_at if operating else None,
         reserved_s=reserved_s,
+        commands_s=reply.commands_s,
     )

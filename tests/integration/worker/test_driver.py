@@ -119,6 +119,14 @@ async def test_a_lane_is_handed_back_when_everything_has_landed(shop: Shop) -> N
     assert (await shop.payment()).deaths == 0
 
 
+async def test_a_far_portal_is_asked_in_full_after_its_first_answer(shop: Shop) -> None:
+    """It tells what its commands took, so its latency is not taken for theirs."""
+    shop.emulator.farm.patch("*", {"latency_s": 1.0})
+    await shop.accept(3 + 49)
+    await drive(await shop.take(), shop.deps)
+    assert shop.requests == 2
+
+
 async def test_nothing_leaves_under_a_lease_that_a_call_could_outlive(shop: Shop) -> None:
     """What was claimed goes back unsent, without an attempt spent."""
     await shop.accept(1)
