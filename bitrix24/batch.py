@@ -24,6 +24,7 @@ class BatchReply:
     results: Mapping[str, object]
     errors: Mapping[str, object]
     operating: Operating | None
+    durations: tuple[float | None, ...]  # seconds of each pay, None where the portal does not tell
 
 
 def pay_key(position: int) -> str:
@@ -51,8 +52,13 @@ def read_batch(reply: Mapping[str, object], pays: int) -> BatchReply | None:
     if not isinstance(inner, dict) or not {"result", "result_error"} & inner.keys():
         return None
     times = as_map(inner.get("result_time"))
-    nested = [operating_of(times.get(pay_key(at))) for at in range(pays)]
-    return BatchReply(as_map(inner.get("result")), as_map(inner.get("result_error")), _account(nested, reply))
+    of_pays = [times.get(pay_key(at)) for at in range(pays)]
+    return BatchReply(
+        results=as_map(inner.get("result")),
+        errors=as_map(inner.get("result_error")),
+        operating=_account([operating_of(time) for time in of_pays], reply),
+        durations=tuple(duration_of(time) for time in of_pays),
+    )
 
 
 def operating_of(time: object) -> Operating | None:
@@ -60,6 +66,20 @@ def operating_of(time: object) -> Operating | None:
     fields = as_map(time)
     used_s = as_seconds(fields.get("operating"))
     return None if used_s is None else Operating(used_s, as_seconds(fields.get("operating_reset_at")))
+
+
+def duration_of(time: object) -> float | None:
+    """How long a call took by its `time` object, None where it does not tell."""
+    fields = as_map(time)
+    began_at = as_seconds(fields.get("start"))
+    # Some portals show the whole second in which a call began, and what they call its duration counts from there.
+    return None if began_at is not None and began_at.is_integer() else as_seconds(fields.get("duration"))
+
+
+def duration_of_all(durations: Iterable[float | None]) -> float | None:
+    """The sum, None where one of them is not known or there are none."""
+    known = list(durations)
+    return sum(each for each in known if each is not None) if known and None not in known else None
 
 
 def _account(nested: Iterable[Operating | None], reply: Mapping[str, object]) -> Operating | None:

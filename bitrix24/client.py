@@ -16,6 +16,8 @@ from bitrix24.batch import (
     READ_KEY,
     BatchReply,
     batch_params,
+    duration_of,
+    duration_of_all,
     operating_of,
     pay_key,
     pay_params,
@@ -91,7 +93,11 @@ class Client:
             raise _error(portal, BATCH_METHOD, Ending(where=Where.REPLY, status=200, body=Body.JSON, in_batch=True))
         answers = tuple(_answer(portal, batch, at) for at in range(len(pays)))
         invoices = _invoices(portal, batch, [pay.invoice_id for pay in pays])
-        return Reply(answers=answers, invoices=invoices, took_s=took_s, operating=batch.operating)
+        ran = zip(answers, batch.durations, strict=True)
+        commands_s = duration_of_all(duration for answer, duration in ran if isinstance(answer, Claims))
+        return Reply(
+            answers=answers, invoices=invoices, took_s=took_s, operating=batch.operating, commands_s=commands_s
+        )
 
     async def read_back(self, portal: Portal, invoice_ids: Sequence[int]) -> Mapping[int, Invoice]:
         """What the portal says now about at most 50 invoices; an absent one was deleted or is not readable."""
@@ -114,7 +120,14 @@ class Client:
         value, took_s = await self._ask(portal, PAY_METHOD, pay_params(pay), must_end_by)
         if value.get("result") is not True:
             raise _error(portal, PAY_METHOD, Ending(where=Where.REPLY, status=200, body=Body.JSON))
-        return Reply(answers=(Claims(),), invoices={}, took_s=took_s, operating=operating_of(value.get("time")))
+        time = value.get("time")
+        return Reply(
+            answers=(Claims(),),
+            invoices={},
+            took_s=took_s,
+            operating=operating_of(time),
+            commands_s=duration_of(time),
+        )
 
     async def _ask(
         self, portal: Portal, method: str, params: Mapping[str, object], must_end_by: float | None = None

@@ -53,3 +53,4 @@ class Reply:
     invoices: Invoices
     took_s: float
     operating: Operating | None
+    commands_s: float | None = None  # what the pays that claim took at the portal, None where it does not tell

@@ -126,11 +126,14 @@ def time_block(ctx: Context, began: float, key: OperatingKey | None) -> dict[str
     """The `time` object of a success; `key` None means nothing is charged, as for a batch."""
     portal, now = ctx.portal, ctx.clock.now()
     skew = portal.settings.clock_skew_s
+    # Newer portals cut the start to its second, count the duration from there and have no processing.
+    coarse = portal.settings.coarse_times
+    start = float(int(began + skew)) if coarse else began + skew
     block: dict[str, Value] = {
-        "start": round(began + skew, 6),
+        "start": int(start) if coarse else round(start, 6),
         "finish": round(now + skew, 6),
-        "duration": round(now - began, 6),
-        "processing": round(now - began, 6),
+        "duration": round(now + skew - start, 6),
+        "processing": 0 if coarse else round(now - began, 6),
         "date_start": portal.date(began + skew),
         "date_finish": portal.date(now + skew),
     }

@@ -120,6 +120,7 @@ class PortalSettings:
     operating_window_s: float = 600.0
     operating_cost_s: dict[str, float] = field(default_factory=dict)
     accounting: Accounting = Accounting.NESTED
+    coarse_times: bool = False
     execution: Execution = Execution.PARALLEL
     pay_systems: tuple[PaySystem, ...] = DEFAULT_SYSTEMS
     rest_handlers: tuple[str, ...] = ()
@@ -155,6 +156,7 @@ def read_settings(value: object, where: str = "") -> PortalSettings:
         operating_window_s=reader.number("operating_window_s", base.operating_window_s, low=0.1),
         operating_cost_s=_costs(reader),
         accounting=reader.choice("accounting", Accounting, base.accounting),
+        coarse_times=reader.flag("coarse_times", default=False),
         execution=reader.choice("execution", Execution, base.execution),
         pay_systems=_pay_systems(reader),
         rest_handlers=reader.texts("rest_handlers", ()),

@@ -53,6 +53,7 @@ class Observation:
     operating_s: float | None  # the portal's running `operating` of the method, None where it did not say
     operating_reset_at: float | None  # unix seconds, the portal's `operating_reset_at`
     reserved_s: float = 0.0  # its permit's
+    commands_s: float | None = None  # what these commands took at the portal, None where it did not say
 
 
 @dataclass(frozen=True, slots=True)

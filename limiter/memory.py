@@ -10,7 +10,7 @@ from limiter import pace
 from limiter.account import Account
 from limiter.bucket import Bucket
 from limiter.limiter import MOST_COMMANDS, Limits, Observation, Pace, Permit
-from limiter.speed import Speed
+from limiter.speed import Speed, believable
 
 
 @dataclass(slots=True)
@@ -128,10 +128,11 @@ class MemoryLimiter:
         speed, budget = known.speeds[account], known.accounts[account]
         known.outages = 0
         known.bucket.answered(now - observation.took_s)
+        told_s, cost_s = believable(observation.commands_s, observation.took_s), 0.0
         if observation.commands > 0:
-            speed.learn(observation.commands, observation.took_s)
+            speed.learn(observation.commands, observation.took_s, told_s)
+            cost_s = speed.cost_s(observation.took_s, told_s)
         budget.forget(limits, now)
-        cost_s = speed.cost_s(observation.took_s) if observation.commands > 0 else 0.0
         budget.settle(observation, cost_s, limits, now)
 
     async def unanswered(self, portal: str, commands: int, took_s: float, *, account: str = "") -> None:

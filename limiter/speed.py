@@ -1,7 +1,9 @@
 """How long a request takes: something for itself, and something for each pay command.
 
-Both come from requests of different sizes (least squares with fading weights). While all were of one size nothing can
-be told apart and the commands count for everything, which errs on the slow side.
+A portal that tells how long its commands took tells them apart in its very first answer; what is left of the time, the
+line and the queue before the portal included, is the request's. Elsewhere both come from requests of different sizes
+(least squares with fading weights); while all were of one size the commands count for everything, which errs on the
+slow side.
 """
 
 from dataclasses import dataclass, field
@@ -9,8 +11,8 @@ from typing import Final
 
 # A batch should take about this long at most: the portal cuts a request at 60 s.
 TARGET_S: Final = 15.0
-# At first contact even a slow portal (1.2 s a pay) ends this in a few seconds.
-FIRST_COMMANDS: Final = 5
+# At first contact even a slow portal (1.2 s a pay) ends this soon, and a quick one soon has its burst.
+FIRST_COMMANDS: Final = 3
 # The next request carries so many times what a request was seen to carry - or what would take so little that even an
 # estimate which is several times wrong does no harm: a quick portal gets its whole burst in full requests at once.
 RAMP: Final = 4
@@ -18,6 +20,8 @@ SURE_S: Final = 4.0
 # A quicker answer moves the believed time of one command down by this part; a slower one counts in full at once,
 # because a batch that is too large runs into the portal's cut, one that is too small only costs a little.
 FALLING_SHARE: Final = 0.5
+# Where the portal does not tell, a hiccup of the line would count for the commands of a request that has so few.
+FEW_COMMANDS: Final = 5
 FADING: Final = 0.8
 # Sizes that differ by less than this part of their mean are one size.
 SAME_SIZE: Final = 0.2
@@ -25,6 +29,11 @@ SAME_SIZE: Final = 0.2
 BASE_SHARE: Final = 0.95
 LEAST_RISES: Final = 1.05
 LEAST_COMMAND_S: Final = 0.001
+
+
+def believable(commands_s: float | None, took_s: float) -> float | None:
+    """What the portal told of its commands' time, unless that is nothing or more than the request took."""
+    return commands_s if commands_s is not None and 0 < commands_s <= took_s else None
 
 
 @dataclass(slots=True)
@@ -60,21 +69,19 @@ class Speed:
         fitting = int((TARGET_S - (self.base_s or 0.0)) / command_s)
         return max(1, min(most, ramp, fitting))
 
-    def learn(self, commands: int, took_s: float) -> None:
-        """Learn from an answered request with so many commands."""
+    def learn(self, commands: int, took_s: float, told_s: float | None = None) -> None:
+        """Learn from an answered request with so many commands; the portal may have told how long they took."""
         self._take_in(commands, took_s)
-        new_base_s = self._base_of_sizes()
-        told_apart = new_base_s is not None and self.base_s is None
-        if new_base_s is not None:
-            self.base_s = new_base_s
-        seen_s = max(0.0, took_s - min(self.base_s or 0.0, BASE_SHARE * took_s)) / commands
+        known_s, self.base_s = self.base_s, self._base(took_s, told_s)
+        told_apart = known_s is None and self.base_s is not None
+        seen_s = self.cost_s(took_s, told_s) / commands
         if self.command_s is None or told_apart:
             self.command_s = seen_s
         elif seen_s < self.command_s:
             self.command_s += FALLING_SHARE * (seen_s - self.command_s)
         else:
-            # Of a very small request a hiccup of the line says little about its commands.
-            self.command_s += min(1.0, commands / FIRST_COMMANDS) * (seen_s - self.command_s)
+            certainty = min(1.0, commands / FEW_COMMANDS) if told_s is None else 1.0
+            self.command_s += certainty * (seen_s - self.command_s)
 
     def give_up(self, commands: int, took_s: float) -> None:
         """Learn from a request with so many commands that was not answered within so long."""
@@ -83,9 +90,20 @@ class Speed:
         # Its size is not tried again soon.
         self.fit.most = max(1, commands // (2 * RAMP))
 
-    def cost_s(self, took_s: float) -> float:
-        """What a request has cost the portal, as far as its time tells."""
+    def cost_s(self, took_s: float, told_s: float | None) -> float:
+        """What a request has cost the portal: what it told, else as far as the request's time tells."""
+        if told_s is not None:
+            return told_s
         return max(0.0, took_s - min(self.base_s or 0.0, BASE_SHARE * took_s))
+
+    def _base(self, took_s: float, told_s: float | None) -> float | None:
+        """A longer time of the request itself counts at once: it is a part of what the portal cuts."""
+        if told_s is None:
+            return self.base_s if (of_sizes := self._base_of_sizes()) is None else of_sizes
+        seen_s = took_s - told_s
+        if self.base_s is None or seen_s > self.base_s:
+            return seen_s
+        return self.base_s + FALLING_SHARE * (seen_s - self.base_s)
 
     def _take_in(self, commands: int, took_s: float) -> None:
         fit = self.fit

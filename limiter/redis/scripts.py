@@ -38,6 +38,7 @@ _NUMBERS: Final = {
     "first_commands": speed.FIRST_COMMANDS,
     "ramp": speed.RAMP,
     "sure_s": speed.SURE_S,
+    "few_commands": speed.FEW_COMMANDS,
     "falling_share": speed.FALLING_SHARE,
     "fading": speed.FADING,
     "same_size": speed.SAME_SIZE,

@@ -128,10 +128,10 @@ class RedisLimiter:
         """Learn from an answered request; it also ends the row of refusals that makes pauses grow."""
         used_s = "" if observation.operating_s is None else observation.operating_s
         reset_at = "" if observation.operating_reset_at is None else observation.operating_reset_at
+        commands_s = "" if observation.commands_s is None else observation.commands_s
         args = [observation.commands, observation.took_s, used_s, reset_at, observation.reserved_s]
-        await self._observed(
-            keys=[self._key(portal), self._key(portal, account)], args=[*args, limits.execution_window_s, _KEEP_MS]
-        )
+        args += [limits.execution_window_s, _KEEP_MS, commands_s]
+        await self._observed(keys=[self._key(portal), self._key(portal, account)], args=args)
 
     async def unanswered(self, portal: str, commands: int, took_s: float, *, account: str = "") -> None:
         """Believe that each command takes so long at least; what was reserved stays spent."""

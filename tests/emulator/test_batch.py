@@ -1,5 +1,6 @@
 """The batch method: strings in, five PHP arrays out."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -141,6 +142,26 @@ async def test_the_batch_itself_costs_no_operating_time(
     assert (await portal.call("crm.invoice.get", id=1)).status == 200
     emulator.farm.clock.advance(660)
     assert (await portal.pay(6)).json["time"]["operating"] == 4.0
+
+
+async def test_each_command_tells_its_own_time(portal: Caller, tell: Callable[..., None]) -> None:
+    """Without the line and the queue before the portal; together no more than the batch took."""
+    tell(pay_s=0.05, latency_s=0.3, execution="serial")
+    cmd = {"a": pay_command(1), "b": pay_command(2)}
+    for answer in await asyncio.gather(portal.batch(cmd), portal.batch(cmd)):
+        reply = answer.json
+        told = [item["duration"] for item in reply["result"]["result_time"].values()]
+        assert min(told) >= 0.05
+        assert sum(told) <= reply["time"]["duration"] < 0.3
+
+
+async def test_newer_portals_cut_the_start_to_its_second(portal: Caller, tell: Callable[..., None]) -> None:
+    """The duration counts from there, and there is no processing."""
+    tell(coarse_times=True)
+    time = (await portal.batch({"a": pay_command(1)})).json["result"]["result_time"]["a"]
+    assert isinstance(time["start"], int)
+    assert time["duration"] == pytest.approx(time["finish"] - time["start"], abs=1e-5)
+    assert time["processing"] == 0
 
 
 async def test_the_limit_can_strike_in_mid_batch(portal: Caller, tell: Callable[..., None]) -> None:

@@ -12,9 +12,14 @@
   ARGV[5]  reserved_s   seconds that the permit had reserved
   ARGV[6]  window_s     seconds
   ARGV[7]  keep_ms      expiry of an unused portal
+  ARGV[8]  commands_s   what the commands took by the portal's account, '' where it did not say
   Returns  0
 ]]
 local commands, took = tonumber(ARGV[1]), tonumber(ARGV[2])
+local told = tonumber(ARGV[8])
+if told and (told <= 0 or told > took) then
+  told = nil
+end
 local limits = {window_s = tonumber(ARGV[6])}
 local sent_at = now - took
 local speed = read_speed(KEYS[2])
@@ -29,8 +34,19 @@ local function base_of_sizes()
   return math.max(0, math.min(mean_y - slope * mean_x, NUMBERS.base_share * speed.least_s))
 end
 
+local function base()
+  if not told then
+    return base_of_sizes() or speed.base_s
+  end
+  local seen = took - told
+  if not speed.base_s or seen > speed.base_s then
+    return seen
+  end
+  return speed.base_s + NUMBERS.falling_share * (seen - speed.base_s)
+end
+
 local function cost_of_commands()
-  return math.max(0, took - math.min(speed.base_s or 0, NUMBERS.base_share * took))
+  return told or math.max(0, took - math.min(speed.base_s or 0, NUMBERS.base_share * took))
 end
 
 local function learn()
@@ -41,17 +57,17 @@ local function learn()
   speed.xy = NUMBERS.fading * speed.xy + commands * took
   speed.least_s = speed.least_s > 0 and math.min(NUMBERS.least_rises * speed.least_s, took) or took
   speed.most = math.max(speed.most, commands)
-  local base_s = base_of_sizes()
+  local base_s = base()
   local told_apart = base_s and not speed.base_s
-  speed.base_s = base_s or speed.base_s
+  speed.base_s = base_s
   local seen = cost_of_commands() / commands
   if not speed.command_s or told_apart then
     speed.command_s = seen
   elseif seen < speed.command_s then
     speed.command_s = speed.command_s + NUMBERS.falling_share * (seen - speed.command_s)
   else
-    -- Of a very small request a hiccup of the line says little about its commands.
-    speed.command_s = speed.command_s + math.min(1, commands / NUMBERS.first_commands) * (seen - speed.command_s)
+    local certainty = told and 1 or math.min(1, commands / NUMBERS.few_commands)
+    speed.command_s = speed.command_s + certainty * (seen - speed.command_s)
   end
   write_speed(KEYS[2], speed)
 end

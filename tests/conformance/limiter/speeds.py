@@ -6,9 +6,10 @@ from limiter import speed
 from tests.conformance.limiter.world import PORTAL, SLOW, World, an_observation
 
 
-async def seen(world: World, commands: int, took_s: float) -> None:
-    """One answered request."""
-    await world.limiter.observed(PORTAL, SLOW, an_observation(commands=commands, took_s=took_s))
+async def seen(world: World, commands: int, took_s: float, told_s: float | None = None) -> None:
+    """One answered request; the portal may have told how long its commands took."""
+    answered = an_observation(commands=commands, took_s=took_s, commands_s=told_s)
+    await world.limiter.observed(PORTAL, SLOW, answered)
 
 
 class SpeedSuite:
@@ -38,7 +39,7 @@ class SpeedSuite:
         assert believed.command_s == pytest.approx(0.03, rel=0.1)
         assert believed.base_s == pytest.approx(2.0, rel=0.05)
 
-    @pytest.mark.parametrize(("command_s", "expected"), [(0.03, [5, 49, 49]), (0.25, [5, 20, 49]), (1.2, [5, 12, 12])])
+    @pytest.mark.parametrize(("command_s", "expected"), [(0.03, [3, 49, 49]), (0.25, [3, 15, 49]), (1.2, [3, 12, 12])])
     async def test_sizes_grow_fourfold_at_most_until_they_fit(
         self, world: World, command_s: float, expected: list[int]
     ):
@@ -50,14 +51,56 @@ class SpeedSuite:
             await seen(world, commands, 0.05 + command_s * commands)
         assert sizes == expected
 
+    async def test_a_portal_that_tells_is_known_after_one_answer(self, world: World):
+        """What its commands took is theirs, the rest is the request's; a far portal gets full requests at once."""
+        await seen(world, 2, 2.06, told_s=0.06)
+        believed = await world.limiter.pace(PORTAL, SLOW)
+        assert (believed.command_s, believed.base_s) == (pytest.approx(0.03), pytest.approx(2.0))
+        assert (await world.limiter.acquire(PORTAL, SLOW)).commands == 49
+
+    @pytest.mark.parametrize("told_s", [0.0, 2.07])
+    async def test_a_time_that_cannot_be_is_not_believed(self, world: World, told_s: float):
+        """Commands that took nothing, or longer than their request: then the whole request counts for them."""
+        await seen(world, 2, 2.06, told_s=told_s)
+        assert (await world.limiter.pace(PORTAL, SLOW)).command_s == pytest.approx(1.03)
+
+    async def test_what_is_told_replaces_what_was_guessed(self, world: World):
+        """The latency that counted for the commands is theirs no longer once the portal tells."""
+        await seen(world, 2, 2.06)
+        await seen(world, 2, 2.06, told_s=0.06)
+        assert (await world.limiter.pace(PORTAL, SLOW)).command_s == pytest.approx(0.03)
+
+    async def test_a_longer_way_counts_at_once_and_a_shorter_one_by_half(self, world: World):
+        """Queue and line are a part of the time until the portal cuts."""
+        believed = []
+        for base_s in (1.0, 5.0, 1.0):
+            await seen(world, 10, base_s + 0.5, told_s=0.5)
+            believed.append((await world.limiter.pace(PORTAL, SLOW)).base_s)
+        assert believed == pytest.approx([1.0, 5.0, 3.0])
+
+    async def test_a_slower_command_counts_at_once_also_where_it_was_alone(self, world: World):
+        """What the portal tells is no hiccup of the line."""
+        await seen(world, 2, 0.2, told_s=0.06)
+        await seen(world, 1, 1.3, told_s=1.2)
+        assert (await world.limiter.pace(PORTAL, SLOW)).command_s == pytest.approx(1.2)
+
+    async def test_a_request_costs_what_its_commands_took(self, world: World):
+        """Its latency is not charged to the execution time."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=100.0))
+        await seen(world, 10, 1.5, told_s=0.5)
+        assert (await world.limiter.pace(PORTAL, SLOW)).execution_used_s == pytest.approx(100.5)
+
+    @pytest.mark.parametrize("tells", [True, False])
     @pytest.mark.parametrize(("base_s", "command_s"), [(0.05, 0.4), (2.0, 0.4), (0.05, 1.2), (5.0, 0.7), (0.0, 14.0)])
-    async def test_a_request_takes_about_fifteen_seconds_at_most(self, world: World, base_s: float, command_s: float):
+    async def test_a_request_takes_about_fifteen_seconds_at_most(
+        self, world: World, base_s: float, command_s: float, tells: bool
+    ):
         """Whatever of the latency and the commands is slow."""
         took = []
         for _ in range(8):
             commands = (await world.limiter.acquire(PORTAL, SLOW)).commands
             took.append(base_s + command_s * commands)
-            await seen(world, commands, took[-1])
+            await seen(world, commands, took[-1], told_s=command_s * commands if tells else None)
         first, *later = took
         assert first == base_s + command_s * speed.FIRST_COMMANDS
         assert max(later) <= 15.5

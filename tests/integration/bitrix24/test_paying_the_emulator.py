@@ -60,6 +60,8 @@ async def test_a_full_batch_pays_and_proves(emulator: RunningEmulator, client: C
     assert all(row.paid_at and row.paid_at.utcoffset() is not None for row in reply.invoices.values())
     assert {row.paid_by for row in reply.invoices.values()} == {"1"}
     assert reply.operating is not None
+    assert reply.commands_s is not None
+    assert 0 < reply.commands_s < reply.took_s
     assert effects(emulator) == dict.fromkeys(range(1, 50), 1)
     assert emulator.farm.counters().requests == 1
 

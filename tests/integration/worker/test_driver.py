@@ -20,6 +20,7 @@ from tests.eventually import eventually
 from worker.deps import Deps
 from worker.driver import drive, send_and_settle
 from worker.lane import Lane
+from worker.load import Load
 from worker.runtime import open_parts
 
 REST = 1
@@ -49,7 +50,8 @@ class Shop:
             lease=lease,
             portal=await self.deps.registry.get(PORTAL),
             clock=self.deps.clock,
-            crowded=lambda: False,
+            load=Load(),
+            neighbours=lambda: 1,
             believed_until=believed_until,
             slice_until=self.deps.clock() + 60,
         )
@@ -115,6 +117,14 @@ async def test_a_lane_is_handed_back_when_everything_has_landed(shop: Shop) -> N
     await driving
     assert (await shop.payment()).state is State.PAID
     assert (await shop.payment()).deaths == 0
+
+
+async def test_a_far_portal_is_asked_in_full_after_its_first_answer(shop: Shop) -> None:
+    """It tells what its commands took, so its latency is not taken for theirs."""
+    shop.emulator.farm.patch("*", {"latency_s": 1.0})
+    await shop.accept(3 + 49)
+    await drive(await shop.take(), shop.deps)
+    assert shop.requests == 2
 
 
 async def test_nothing_leaves_under_a_lease_that_a_call_could_outlive(shop: Shop) -> None:

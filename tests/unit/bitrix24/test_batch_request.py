@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitrix24.batch import batch_params, pay_params, read_batch
+from bitrix24.batch import batch_params, duration_of_all, pay_params, read_batch
 from bitrix24.facts import Operating, Pay
 
 
@@ -85,3 +85,25 @@ def test_execution_time_is_read_where_the_portal_puts_it():
     assert account({"p0": {"operating": 0}}, outer) == Operating(9, 12)
     assert account({"p0": {"operating": 0}}, {"operating": 0}) == Operating(0, None)
     assert account({"p0": {"duration": 1}}, {"duration": 1}) is None
+
+
+def durations(*times: object) -> tuple[float | None, ...]:
+    """What is read from the times of so many pays."""
+    batch = read_batch({"result": {"result": {}, "result_time": {f"p{at}": time for at, time in enumerate(times)}}}, 2)
+    assert batch is not None
+    return batch.durations
+
+
+def test_the_time_of_a_pay_is_read_where_the_portal_tells_it():
+    """Its own duration, also in a string; nothing where there is none or where the start was cut to its second."""
+    assert durations({"start": 10.5, "duration": 0.4}, {"duration": "1.2"}) == (0.4, 1.2)
+    assert durations({"start": 10, "duration": 0.4}, {"start": 10.0, "duration": 0.4}) == (None, None)
+    assert durations({"duration": -1}) == (None, None)
+    assert durations([], None) == (None, None)
+
+
+def test_the_time_of_all_is_known_when_that_of_each_is():
+    """One that is missing leaves the sum unknown."""
+    assert duration_of_all([0.5, 0.25]) == 0.75
+    assert duration_of_all([0.5, None]) is None
+    assert duration_of_all([]) is None

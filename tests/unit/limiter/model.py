@@ -48,6 +48,7 @@ class Portal:
     pay_s: float = 0.03
     limit_s: float = 480.0
     skew_s: float = 0.0
+    tells: bool = True  # how long its commands took
     bucket: LeakyBucket = field(default_factory=lambda: LeakyBucket(at=START))
     operating: Operating = field(default_factory=Operating)
 
@@ -195,7 +196,8 @@ class Request:
     async def _answered(self) -> None:
         lane, took_s = self.lane, self.lane.clock.now - self.sent_at
         used_s, reset_at = self.account or (None, None)
-        seen = Observation(self.ran, took_s, used_s, reset_at, self.permit.reserved_s)
+        told_s = self.ran * lane.portal.pay_s if lane.portal.tells else None
+        seen = Observation(self.ran, took_s, used_s, reset_at, self.permit.reserved_s, told_s)
         await lane.limiter.observed(PORTAL, lane.limits, seen)
         if self.ran < self.commands:
             lane.tally.stopped += 1

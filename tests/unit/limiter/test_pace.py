@@ -12,7 +12,7 @@ STANDARD = Limits()
 # Ours, so that only the request bucket binds.
 NO_BUDGET = 1e9
 PAYMENTS = 10_000
-REQUESTS = 206  # 205 with 49 payments, and the first one with 5
+REQUESTS = 206  # 205 with 49 payments, and the first one with 3
 MOST_REFUSED = 0.01
 BOUND = 1.15
 
@@ -125,11 +125,12 @@ async def test_a_budget_that_others_use_too_is_shared():
     assert lane.tally.spent_s >= 0.95 * 3 * (portal.limit_s - 240)
 
 
+@pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.parametrize(("base_s", "pay_s"), [(0.05, 1.2), (3.0, 0.4), (6.0, 0.03), (0.05, 10.0)])
-async def test_a_slow_portal_is_never_asked_for_long(base_s: float, pay_s: float):
+async def test_a_slow_portal_is_never_asked_for_long(base_s: float, pay_s: float, tells: bool):
     """Whatever is slow about it: first contact is small, and no later request takes over 20 s."""
-    clock, _, lane = a_run(200, base_s=base_s, pay_s=pay_s, limit_s=NO_BUDGET)
+    clock, _, lane = a_run(200, base_s=base_s, pay_s=pay_s, limit_s=NO_BUDGET, tells=tells)
     await clock.run(START + 4000, goes_on=lambda: not lane.done())
     assert lane.tally.paid == 200
-    assert lane.tally.sizes[0] == 5
+    assert lane.tally.sizes[0] == 3
     assert max(lane.tally.took_s[1:]) <= 20
