@@ -17,10 +17,14 @@ class LeakyBucket:
     level: float = 0.0
     at: float = 0.0
 
-    def take(self, now: float, *, burst: int, rate: float, count_rejected: bool = False) -> bool:
-        """Add one request; False when the counter would exceed `burst`."""
+    def drain(self, now: float, rate: float) -> None:
+        """Let go of what has passed until now."""
         self.level = max(0.0, self.level - max(0.0, now - self.at) * rate)
         self.at = now
+
+    def take(self, now: float, *, burst: int, rate: float, count_rejected: bool = False) -> bool:
+        """Add one request; False when the counter would exceed `burst`."""
+        self.drain(now, rate)
         if self.level + 1 > burst:
             # Never more than one over, or a stubborn client would lock itself out for hours.
             self.level = min(self.level + 1, burst + 1.0) if count_rejected else self.level

@@ -31,9 +31,11 @@ class Portal:
         self.payments = RecordStore(self.settings.payments)
 
     def configure(self, settings: PortalSettings) -> None:
-        """Change the rules and keep what has happened; a new rate or window starts with empty buckets."""
-        if settings.rate != self.settings.rate:
-            self._buckets.clear()
+        """Change the rules and keep what has happened; only a new window of operating time starts empty."""
+        if self.settings.rate is not None:
+            # Until now they drained at the old rate.
+            for bucket in self._buckets.values():
+                bucket.drain(self.clock.now(), self.settings.rate.per_s)
         if settings.operating_window_s != self.settings.operating_window_s:
             self.operating = Operating(settings.operating_window_s)
         self.settings = settings

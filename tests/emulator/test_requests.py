@@ -207,9 +207,18 @@ async def test_the_rate_is_per_portal_and_a_batch_counts_once(
     assert refused.error == (503, "QUERY_LIMIT_EXCEEDED", "Too many requests")
     assert (await second.call("server.time")).status == 200
     emulator.farm.patch(first.authority, {"rate": {"burst": 2, "per_s": 1}})
-    assert [(await first.call("server.time")).status for _ in range(3)] == [200, 200, 503]
     emulator.farm.clock.advance(2)
-    assert (await first.call("server.time")).status == 200
+    assert [(await first.call("server.time")).status for _ in range(3)] == [200, 200, 503]
+
+
+async def test_a_changed_rate_empties_no_bucket(portal: Caller, tell: Callable[..., None]) -> None:
+    """What came at the old rate stays in it, and drains at the new one from then on."""
+    tell(rate={"burst": 2, "per_s": 0})
+    assert [(await portal.call("server.time")).status for _ in range(3)] == [200, 200, 503]
+    tell(rate={"burst": 2, "per_s": 0.01})
+    assert (await portal.call("server.time")).status == 503
+    tell(rate={"burst": 3, "per_s": 0.01})
+    assert [(await portal.call("server.time")).status for _ in range(2)] == [200, 503]
 
 
 async def test_a_renamed_portal_points_to_its_new_address(portal: Caller, tell: Callable[..., None]) -> None:
