@@ -19,6 +19,7 @@ from cli.sample import Sample
 _LOOK_NEXT: Final = (
     ("README.md", "what this is, and how to run it for real"),
     ("worker/driver.py", "the main path, one page"),
+    ("make chaos", "10,000 payments through kills, power losses and lost replies"),
     ("b24pay emulator --help", "portals of your own to play with"),
     ("b24pay --help", "everything else"),
 )

@@ -5,9 +5,9 @@ Two implementations pass one conformance suite: `ledger.redis.RedisLedger` and `
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
 from ledger.verdict import Decision
@@ -57,6 +57,21 @@ Opened = Accepted | Joined | AlreadyPaid | Conflict | UnknownPortal
 # --- lanes -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a lane has to do now. A held lane has nothing to do."""
+
+    waiting: int = 0  # payments to send, without the suspects
+    suspects: int = 0  # payments that a claim for a suspect gives out one by one
+    doubts: int = 0  # payments whose read-back is due
+
+    def __bool__(self) -> bool:
+        return self != NOTHING
+
+
+NOTHING: Final = Backlog()
+
+
 @dataclass(slots=True)
 class Lease:
     """The right to drive one lane until it expires; `fence` grows with every take and is checked in every write."""
@@ -64,16 +79,17 @@ class Lease:
     portal: PortalKey
     owner: str
     fence: int
-    claims: int = field(default=0)  # claims made under this lease; with the fence it numbers each claim
+    claims: int = 0  # claims made under this lease; with the fence it numbers each claim
+    left: int = 0  # payments that an earlier driver had left in `sending` when the lane was taken
+    backlog: Backlog = NOTHING  # as the latest take, claim, settle or look saw it
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Payments that are now `sending`, oldest first, and how many still wait behind them."""
+    """Payments that are now `sending`, oldest first, and what is left to do behind them."""
 
     payments: tuple[Payment, ...]
-    waiting: int  # without the suspects
-    suspects: int = 0  # how many a claim for a suspect would give out one by one; a held lane gives none
+    backlog: Backlog
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +208,15 @@ class Ledger(Protocol):
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
 
+    async def backlog(self, lease: Lease) -> Backlog:
+        """What the lane has to do now. Raises LeaseLost."""
+
     async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt (quiet from its claim on); how many there were.
         Raises LeaseLost."""
 
-    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
-        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost.
+    async def claim(self, lease: Lease, limit: int, *, suspect: bool = False) -> Claimed:
+        """Move the oldest payments from queued to sending. Raises LeaseLost.
 
         A payment that had no answer to two attempts is given out alone, so that one that hangs its portal does not
         take others with it.

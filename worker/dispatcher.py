@@ -11,13 +11,14 @@ from config.failpoints import failpoint
 from ledger.ledger import Lease, LeaseLost
 from worker.deps import Deps
 from worker.driver import drive, hand_over
-from worker.lane import SLICE_S, Lane
+from worker.lane import MOST_LANES, SLICE_S, Lane
+from worker.load import Load
 from worker.outages import is_outage
 
 log = structlog.get_logger(__name__)
 
-MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
-TAKEN_AT_ONCE = 50
+# Lanes come in portions, so that a process that is free gets its share of what became due together.
+TAKEN_AT_ONCE, TAKEN_UNDER_STRAIN = 16, 4
 # A wake-up hint can be lost (it is a mere PUBLISH), so the due-set is looked at this often in any case.
 LONGEST_SLEEP_S = 0.5
 AFTER_OUTAGE_S = 0.5  # Redis did not answer: ask again after this
@@ -36,17 +37,19 @@ class Dispatcher:
         self._driving: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._epoch = 0
+        self._load = Load()
 
     async def run(self) -> None:
         """Take and drive lanes; returns after `stop` when every lane has been handed back."""
-        heartbeat = asyncio.create_task(self._keep_leases())
+        beside = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._load.feel())]
         try:
             while not self._stopping:
                 await self._turn()
             while self._driving:
                 await asyncio.wait(self._driving)
         finally:
-            heartbeat.cancel()
+            for task in beside:
+                task.cancel()
 
     async def stop(self, patience_s: float) -> None:
         """Claim nothing more; what is in flight may land for `patience_s`, then it becomes in doubt."""
@@ -61,9 +64,13 @@ class Dispatcher:
     async def _turn(self) -> None:
         """Take what is due, or sleep until something is."""
         began = self._clock()
-        room = MOST_LANES - len(self._driving)
+        portion = TAKEN_UNDER_STRAIN if self._load.is_strained else TAKEN_AT_ONCE
+        asked = min(MOST_LANES - len(self._driving), portion)
+        if not asked:
+            await asyncio.wait(self._driving, return_when=asyncio.FIRST_COMPLETED)
+            return
         try:
-            leases, next_s = await self._deps.ledger.take(self._owner, min(room, TAKEN_AT_ONCE)) if room else ([], None)
+            leases, next_s = await self._deps.ledger.take(self._owner, asked)
             self._note_epoch(self._deps.ledger.epoch)
             if leases:
                 failpoint("lane.taken", [lease.portal for lease in leases])
@@ -71,7 +78,7 @@ class Dispatcher:
                 task = asyncio.create_task(self._drive(lease, began))
                 self._driving.add(task)
                 task.add_done_callback(self._driving.discard)
-            if not leases:
+            if len(leases) < asked:
                 sleep_s = LONGEST_SLEEP_S if next_s is None else min(max(next_s, 0.001), LONGEST_SLEEP_S)
                 await self._deps.ledger.wait_for_work(sleep_s)
         except (RedisError, OSError) as error:
@@ -144,7 +151,8 @@ class Dispatcher:
             lease=lease,
             portal=portal,
             clock=self._clock,
-            crowded=lambda: len(self._driving) >= MOST_LANES,
+            load=self._load,
+            neighbours=lambda: len(self._driving),
             believed_until=began + self._deps.lease_s,
             slice_until=self._clock() + SLICE_S,
             closing=self._stopping,

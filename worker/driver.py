@@ -1,6 +1,6 @@
 """The main path: work one portal's lane for a time slice.
 
-    recover -> (doubts -> permit -> claim -> send -> judge -> settle)* -> hand over
+    recover -> (permit -> claim -> send -> judge -> settle, or permit -> read -> settle)* -> hand over
 
 After `claim` returns, money may move: the ledger has said SENDING, and a crash from there on leaves the payment to the
 next driver, which reads it back before anything is sent again.
@@ -8,6 +8,8 @@ next driver, which reads it back before anything is sent again.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from math import ceil
 
 import structlog
 
@@ -18,7 +20,8 @@ from config.failpoints import failpoint
 from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
-from limiter.limiter import Observation, Permit
+from limiter.limiter import MOST_COMMANDS, Observation, Permit
+from worker.batches import evenly, worthwhile
 from worker.deps import Deps
 from worker.effects import heed, learn, learn_of_failure
 from worker.lane import LONGEST_WAIT_S, Lane
@@ -27,39 +30,36 @@ from worker.settling import durably, settle
 
 log = structlog.get_logger(__name__)
 
-MOST_PAYS = 49  # a batch holds 50 commands, and one of them is the read-back
 MOST_READS = 50  # one page of `crm.invoice.list`
 LEASE_MARGIN_S = 1.0  # between claim and the first byte
-NAP_S = 0.25  # how soon a lane with requests in flight looks for new work
 QUARANTINE_WAIT_S = 0.5  # another lane's suspect is under way
 
 
 async def drive(lane: Lane, deps: Deps) -> None:
     """Work one portal's lane; return when it has been handed back."""
     await recover(lane, deps)
-    while lane.goes_on():
-        if not await refresh_portal(lane, deps):
+    while lane.goes_on() and await refresh_portal(lane, deps):
+        todo = lane.lease.backlog
+        if todo.doubts and not lane.reading:
+            permit = await read_some(lane, deps)
+        elif lane.room() and todo.suspects and not deps.quarantine.locked():
+            permit = await send_a_suspect(lane, deps)
+        elif lane.room() and lane.is_worth_a_request(todo.waiting):
+            permit = await send_some(lane, deps)
+        elif lane.busy:
+            await look_again(lane, deps)
+            continue
+        else:
+            lane.wait_s = QUARANTINE_WAIT_S if todo.suspects else lane.wait_s
             break
-        await look_after_doubts(lane, deps)
-        if not lane.has_room():
-            await lane.nap(NAP_S)
-            continue
-        await keep_lease(lane, deps)
-        permit = await deps.limiter.acquire(lane.key, lane.limits, commands=1 if lane.singly else MOST_PAYS)
-        if not permit.granted:
-            if not await wait_for_permit(lane, permit):
-                break
-            continue
-        if not await send_some(lane, permit, deps):
-            if not lane.busy:
-                break
-            await lane.nap(NAP_S)
+        if not permit.granted and not await wait_for_permit(lane, permit):
+            break
     await hand_over(lane, deps)
 
 
 async def recover(lane: Lane, deps: Deps) -> None:
     """What an earlier driver left in `sending` is in doubt: it may have been sent."""
-    found = await deps.ledger.recover(lane.lease)
+    found = await deps.ledger.recover(lane.lease) if lane.lease.left else 0
     if found:
         log.warning("lane.recovered", portal=lane.key, payments=found)
         failpoint("lane.recovered", [lane.key])
@@ -86,17 +86,26 @@ async def keep_lease(lane: Lane, deps: Deps) -> None:
     lane.renewed(began + deps.lease_s)
 
 
-async def look_after_doubts(lane: Lane, deps: Deps) -> None:
+async def read_some(lane: Lane, deps: Deps) -> Permit:
     """Read back, beside the payments in flight, what is due; one reading at a time."""
-    if lane.reading:
-        return
-    due = await deps.ledger.doubts(lane.lease, MOST_READS)
-    if not due:
-        return
     permit = await deps.limiter.acquire(lane.key, lane.limits, commands=0)
-    if permit.granted:
+    if not permit.granted:
+        return permit
+    due = await deps.ledger.doubts(lane.lease, MOST_READS)
+    if due:
         lane.reading = True
         lane.launch(read_and_settle(lane, due, deps))
+    else:
+        lane.lease.backlog = replace(lane.lease.backlog, doubts=0)
+        await deps.limiter.give_back(lane.key, lane.limits)
+    return permit
+
+
+async def look_again(lane: Lane, deps: Deps) -> None:
+    """Rest while requests are in flight. One that lands has told what there is to do; else the ledger is asked."""
+    landed = await lane.linger(lane.lease.backlog.waiting)
+    if not landed and lane.room():
+        await deps.ledger.backlog(lane.lease)
 
 
 async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
@@ -108,29 +117,46 @@ async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
     return True
 
 
-async def send_some(lane: Lane, permit: Permit, deps: Deps) -> bool:
-    """Claim what one request may carry and let it fly; False when nothing (more) is worth a request now."""
-    failpoint("lane.permitted", [lane.key])
-    if lane.suspects and not deps.quarantine.locked():
-        lane.suspects = 0
-        lane.launch(send_suspect(lane, permit, deps))
-        return True
+async def permission(lane: Lane, requests: int, deps: Deps) -> Permit:
+    """A permit to send pays, under a lease that outlives their call."""
+    await keep_lease(lane, deps)
+    commands = 1 if lane.singly else MOST_COMMANDS
+    permit = await deps.limiter.acquire(lane.key, lane.limits, commands=commands, requests=requests)
+    if permit.granted:
+        failpoint("lane.permitted", [lane.key])
+    return permit
+
+
+async def send_some(lane: Lane, deps: Deps) -> Permit:
+    """Claim what a few requests may carry and let them fly."""
+    waiting = lane.lease.backlog.waiting
+    permit = await permission(lane, min(lane.room(), ceil(waiting / lane.batch)), deps)
+    if not permit.granted:
+        return permit
+    lane.batch = worthwhile(permit, waiting, lane.limits)
     claim_began = deps.clock()
-    claimed = await deps.ledger.claim(lane.lease, permit.commands, at_least=lane.wants(permit.commands))
-    lane.suspects = claimed.suspects
-    if not claimed.payments:
-        await deps.limiter.give_back(lane.key, lane.limits, reserved_s=permit.reserved_s)
-        if claimed.waiting:
-            lane.linger()
-        elif claimed.suspects:
-            lane.wait_s = QUARANTINE_WAIT_S
-        return claimed.suspects > 0 and not deps.quarantine.locked()
-    # From here on a crash may hide a payment that went through.
-    failpoint("lane.claimed", claimed.payments)
-    lane.wait_s, lane.lingers_until = 0.0, None
-    lane.probing = permit.command_s is None
-    lane.launch(send_and_settle(lane, claimed.payments, claim_began, deps, reserved_s=permit.reserved_s))
-    return claimed.waiting > 0
+    claimed = await deps.ledger.claim(lane.lease, lane.batch * permit.requests)
+    batches = evenly(claimed.payments, lane.batch)
+    reserved_s = permit.reserved_s / permit.requests
+    if claimed.payments:
+        # From here on a crash may hide a payment that went through.
+        failpoint("lane.claimed", claimed.payments)
+        lane.wait_s, lane.lingers_until = 0.0, None
+        lane.probing = permit.command_s is None
+    for payments in batches:
+        lane.launch(send_and_settle(lane, payments, claim_began, deps, reserved_s=reserved_s))
+    if unused := permit.requests - len(batches):
+        await deps.limiter.give_back(lane.key, lane.limits, reserved_s=unused * reserved_s, requests=unused)
+    return permit
+
+
+async def send_a_suspect(lane: Lane, deps: Deps) -> Permit:
+    """Let one payment fly whose driver died twice."""
+    permit = await permission(lane, 1, deps)
+    if permit.granted:
+        lane.lease.backlog = replace(lane.lease.backlog, suspects=0)  # until its own claim tells of the others
+        lane.launch(send_suspect(lane, permit, deps))
+    return permit
 
 
 async def send_suspect(lane: Lane, permit: Permit, deps: Deps) -> None:
@@ -145,7 +171,6 @@ async def send_suspect(lane: Lane, permit: Permit, deps: Deps) -> None:
         except LeaseLost:
             lane.lose()
             return
-        lane.suspects = claimed.suspects
         if claimed.payments:
             failpoint("lane.claimed", claimed.payments)
             await send_and_settle(lane, claimed.payments, claim_began, deps, reserved_s=permit.reserved_s)
@@ -163,12 +188,13 @@ async def send_and_settle(
     must_end_by = lane.may_send_until(claim_began, deps.http_total_s)
     if must_end_by is None:
         await settle(lane, [Decision(payment, Requeue()) for payment in payments], deps)
+        await deps.limiter.give_back(lane.key, lane.limits, reserved_s=reserved_s)
         return
-    deps.results.show_started(payments)
     singly, began = lane.singly and len(payments) == 1, deps.clock()
     try:
         pays = [_pay(row) for row in payments]
-        reply = await _answered(deps.client.pay(lane.portal, pays, singly=singly, must_end_by=must_end_by))
+        with deps.results.started(payments):
+            reply = await _answered(deps.client.pay(lane.portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
         await learn_of_failure(lane, error, _nothing_paid(payments, deps.clock() - began, reserved_s), deps)

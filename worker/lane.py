@@ -9,15 +9,22 @@ import structlog
 
 from bitrix24.portal import Portal
 from ledger.ledger import Lease
-from limiter.limiter import Limits
+from limiter.limiter import MOST_COMMANDS, Limits
 from worker.deps import CLAIM_TO_SEND_S
+from worker.load import Load
 
 log = structlog.get_logger(__name__)
 
-SLICE_S = 5.0  # while other lanes wait for room, a lane claims for this long and then goes to the end of the line
+MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
+# While other lanes wait for room, or other processes may have more time than this one, a lane claims for this long and
+# goes to the end of the line.
+SLICE_S = 3.0
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
+MOST_AT_ONCE = 4  # requests that one claim fills; more would keep the ledger from everybody for too long
 # While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
-LINGER_S = 0.2
+LINGER_S = 0.1
+# A lane with requests in flight looks for new work so often: soon at first, then rarely, for many lanes look.
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
 # Longer waits for a permit are spent in the due-set, where they cost nothing.
 LONGEST_WAIT_S = 2.0
 
@@ -29,15 +36,17 @@ class Lane:
     lease: Lease
     portal: Portal
     clock: Callable[[], float]
-    crowded: Callable[[], bool]  # whether other lanes wait for room in this process
+    load: Load
+    neighbours: Callable[[], int]  # how many lanes this process drives
     believed_until: float  # monotonic; computed before the lease was asked for, so never later than the server's
     slice_until: float
     wait_s: float = 0.0  # when released, the queue is driven again after this long
+    batch: int = MOST_COMMANDS  # payments that a request is worth, as the latest permit said
     singly: bool = False  # this portal wants no pays in batches
     probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
     reading: bool = False  # one read-back of doubts at a time
-    suspects: int = 0  # payments that wait to be sent alone, because their drivers died
     closing: bool = False  # nothing more is claimed
+    look_s: float = FIRST_LOOK_S
     lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
     _nudge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,22 +71,33 @@ class Lane:
         """Whether the lane may claim more."""
         if self.closing or self.clock() >= self.believed_until:
             return False
-        return not self.crowded() or self.clock() < self.slice_until
+        is_wanted = self.neighbours() >= MOST_LANES or self.load.is_strained
+        return not is_wanted or self.clock() < self.slice_until
 
-    def has_room(self) -> bool:
-        """Whether another request may be sent beside those in flight."""
-        return len(self._in_flight) < MOST_IN_FLIGHT and not (self.probing and self._in_flight)
+    def room(self) -> int:
+        """How many more requests may be sent beside those in flight."""
+        if not self.busy:
+            return MOST_AT_ONCE
+        if self.probing or self.load.is_full:
+            return 0
+        return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
 
-    def wants(self, batch: int) -> int:
-        """How many payments must wait before a request is worth it: any when none is in flight, else a full batch -
-        unless an unfilled one has waited long enough."""
+    def is_worth_a_request(self, waiting: int) -> bool:
+        """Whether so many payments are: any when none is in flight, else a full batch - unless an unfilled one has
+        waited long enough."""
         lingered = self.lingers_until is not None and self.clock() >= self.lingers_until
-        return 1 if lingered or not self.busy else batch
+        return waiting >= (1 if lingered or not self.busy else self.batch)
 
-    def linger(self) -> None:
-        """Give an unfilled batch some time to fill; it counts from the first call."""
-        if self.lingers_until is None:
+    async def linger(self, waiting: int) -> bool:
+        """Rest until a request lands or it is time to look for new work; True when one has landed.
+
+        An unfilled batch has some time to fill; it counts from the first call.
+        """
+        if waiting and self.lingers_until is None:
             self.lingers_until = self.clock() + LINGER_S
+        landed = await self.nap(self.look_s)
+        self.look_s = FIRST_LOOK_S if landed or waiting else min(2 * self.look_s, LONGEST_LOOK_S)
+        return landed
 
     def may_send_until(self, claim_began: float, http_total_s: float) -> float | None:
         """The moment by which a call that starts now must be over: inside the lease, and begun soon after its claim.
@@ -85,24 +105,27 @@ class Lane:
         None: nothing may be sent. The moment travels with the call and is looked at again right before its first byte,
         because this process may be stopped at any point in between.
         """
-        ends = self.clock() + http_total_s
-        soon = ends - http_total_s - claim_began <= CLAIM_TO_SEND_S
+        now = self.clock()
+        ends = now + http_total_s
+        soon = now - claim_began <= CLAIM_TO_SEND_S
         return ends if soon and ends <= self.believed_until else None
 
     def launch(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a request fly beside the others."""
         task = asyncio.create_task(work)
         self._in_flight.add(task)
+        self.load.requests += 1
         task.add_done_callback(self._landed)
 
-    async def nap(self, seconds: float) -> None:
-        """Rest until a request lands, the lane closes, or the time is over."""
+    async def nap(self, seconds: float) -> bool:
+        """Rest until a request lands or the lane closes, at most so long; False when the time was over."""
         try:
             async with asyncio.timeout(seconds):
                 await self._nudge.wait()
         except TimeoutError:
-            pass
+            return False
         self._nudge.clear()
+        return True
 
     async def all_landed(self) -> None:
         """Wait for everything in flight. A failed request has logged its own failure."""
@@ -130,6 +153,7 @@ class Lane:
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
+        self.load.requests -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             # Its payments stay in `sending`; handed back and taken anew, the lane recovers them.
             log.error("request.crashed", portal=self.key, error=type(error).__name__, exc_info=error)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 import structlog
 
@@ -35,9 +35,11 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
         lane.close()
         return
     failpoint("lane.settled", [row.payment for row in settled])
+    bound_log = log.bind()  # once for all lines: a module's logger makes itself anew for each
     for row in settled:
-        _tell(row)
+        _tell(row, bound_log)
     _alarm(lane, [row for row in settled if _is_unread(row)])
+    deps.results.show_started([row.payment for row in settled if row.payment.state in OPEN])
     deps.results.deliver_beside([Undelivered(handle, row.payment) for row in settled for handle in row.handles])
 
 
@@ -66,7 +68,7 @@ def _alarm(lane: Lane, unread: Sequence[Settled]) -> None:
         log.error("doubts.unreadable", portal=lane.key, payments=len(unread), code=", ".join(codes), remedy=SEE_DOUBTS)
 
 
-def _tell(row: Settled) -> None:
+def _tell(row: Settled, log: Any) -> None:  # structlog's loggers have no common type
     payment = row.payment
     if _is_unread(row):
         return  # nothing is new about it

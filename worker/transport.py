@@ -2,8 +2,11 @@
 
 Kombu pops a message with BRPOP and writes it to `unacked` one round trip later; a worker that dies in between takes it
 along. Here one step on the server does both (`lua/fetch.lua`). Waiting for a message is BLMOVE of the queue's last
-element onto its own place: it blocks as BRPOP does and moves nothing, so a consumer waits and then takes the step.
-Producers see nothing of this.
+element onto its own place: it blocks as BRPOP does and moves nothing. The step is sent right behind it, so the server
+takes it in the moment when the wait ends. Producers see nothing of this.
+
+A consumer without messages waits, and has the first one at once. After a step that found something it rests for some
+milliseconds instead: whatever comes meanwhile comes as one group, and the server writes to its disk once for all of it.
 
 Every fetched message carries its consumer's name, and consumers give a sign of life every few seconds; whoever sees
 that one is dead puts its messages back (`lua/recover.lua`). That is about speed alone: no message depends on it.
@@ -16,8 +19,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from hashlib import sha1
-from pathlib import Path
+from dataclasses import dataclass
 from queue import Empty
 from time import monotonic
 from typing import Any, Final
@@ -25,126 +27,40 @@ from uuid import uuid4
 
 import kombu.transport.redis
 import redis
-from kombu.transport import TRANSPORT_ALIASES, virtual
+from kombu.transport import TRANSPORT_ALIASES
 from redis.exceptions import NoScriptError
 
 from worker.envelope import Message, read_envelope
+from worker.scripts import FETCH, PUT_BACK, RECOVER, Script
+from worker.unacked import LIFE_MS, QoS
 
 # Kombu has no types; for the checker our classes stand on Any.
 _theirs: Any = kombu.transport.redis
-_virtual: Any = virtual
 _beside: Any = object
 
-# Three signs of life may be late (`unacked_restore_interval` is 5 s) before a consumer's messages go to others.
-LIFE_MS: Final = 15_000
 # What one step moves: a few milliseconds on the server, and a bounded reply.
 MOST_MESSAGES: Final = 100
 MOST_BYTES: Final = 1_000_000
 RECOVERED_AT_ONCE: Final = 500
 NO_WAIT_S: Final = 0.001  # the shortest that the server knows; 0 would be for ever
+# After the first message, and in a stream: 500 messages a second come in groups of 25, 25 ms later on average.
+REST_S: Final = 0.02
+STREAM_REST_S: Final = 0.05
+ANSWER_WITHIN_S: Final = 1.0  # a step that is under way when the channel closes
 
-_FOLDER: Final = Path(__file__).parent / "lua"
-
-
-class Script:
-    """A Lua text and the name the server knows it by."""
-
-    def __init__(self, name: str) -> None:
-        self.text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
-        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    def run(self, client: Any, keys: Sequence[str], arguments: Sequence[object]) -> Any:
-        """Run the step; a server that does not know the script learns it."""
-        try:
-            return client.evalsha(self.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return client.eval(self.text, len(keys), *keys, *arguments)
+Fetched = list[tuple[str, str, bytes]]  # queue, tag, message
 
 
-FETCH: Final = Script("fetch")
-PUT_BACK: Final = Script("put_back")
-RECOVER: Final = Script("recover")
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of fetching, to be asked for and to read its reply by."""
 
-
-class QoS(_theirs.QoS):  # type: ignore[misc]  # kombu has no types
-    """What this channel was handed and has not acknowledged; the server has the same under the channel's name."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._acked: deque[str] = deque()
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """Remember a message; the server was told when it was fetched."""
-        if self.channel.atomic_fetch is True:
-            _virtual.QoS.append(self, message, delivery_tag)
-        else:
-            super().append(message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledge; in an event loop all of one turn go to the server together."""
-        if self.channel.atomic_fetch is not True:
-            super().ack(delivery_tag)
-            return
-        _virtual.QoS.ack(self, delivery_tag)
-        if self.channel.closed:
-            return  # it was put back when the channel was closed; that it comes again is harmless
-        self._acked.append(delivery_tag)
-        if not self.channel.in_event_loop:
-            self.flush_acks()
-
-    def flush_acks(self) -> None:
-        """Tell the server what was acknowledged; what it does not hear now it hears the next time."""
-        tags = [self._acked.popleft() for _ in range(len(self._acked))]
-        if not tags:
-            return
-        try:
-            with self.pipe_or_acquire() as pipe:
-                pipe.zrem(self.unacked_index_key, *tags).hdel(self.unacked_key, *tags).execute()
-        except (*self.channel.connection_errors, self.channel.ResponseError):
-            self._acked.extendleft(reversed(tags))
-            if not self.channel.in_event_loop:
-                raise
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's signature
-        """Drop a message, or put it back behind the others."""
-        if self.channel.atomic_fetch is not True:
-            super().reject(delivery_tag, requeue=requeue)
-        elif requeue and not self.channel.closed:
-            self.channel.put_back("LPUSH", delivery_tag)
-            _virtual.QoS.ack(self, delivery_tag)
-        else:
-            self.ack(delivery_tag)
-
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
-        """Put one message back where kombu would."""
-        if self.channel.atomic_fetch is True:
-            self.channel.put_back("LPUSH" if leftmost else "RPUSH", tag)
-        else:
-            super().restore_by_tag(tag, client=client, leftmost=leftmost)
-
-    def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
-        """Give a sign of life, and put back what dead consumers had fetched."""
-        if self.channel.atomic_fetch is True:
-            self.channel.recover(LIFE_MS)
-        else:
-            super().restore_visible(start=start, num=num, interval=interval)
-
-    def restore_unacked(self, client: Any = None) -> None:
-        """Put back everything this channel holds, at once and in order."""
-        if self.channel.atomic_fetch is not True:
-            super().restore_unacked(client=client)
-            return
-        self.flush_acks()
-        self.channel.leave()
-        self._delivered.clear()
-
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        """At the end: a server that cannot be told now learns from the missing signs of life."""
-        if self.channel.atomic_fetch is True and self.restore_at_shutdown and self.channel.do_restore:
-            with suppress(*self.channel.connection_errors, self.channel.ResponseError, AttributeError):
-                self.restore_unacked()
-            self._delivered.clear()
-        super().restore_unacked_once(stderr)
+    number: int
+    most: int
+    queues: Sequence[str]  # of each key
+    keys: Sequence[str]
+    acks: Sequence[str]
+    waits: bool = False  # behind a BLMOVE
 
 
 class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
@@ -159,7 +75,9 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
         self._steps = 0
         self._asked_queues: list[str] = []
+        self._asked: Step | None = None  # in an event loop: sent, and not answered yet
         self._is_empty = False  # the latest step found nothing
+        self._rests_until = 0.0  # monotonic
         self._latest_key = ""  # where the latest message came from
         self._in_poll: Any = None
         self._arrived: deque[tuple[str, str, bytes]] = deque()  # queue, tag, message: fetched, not yet delivered
@@ -170,6 +88,12 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
     def in_event_loop(self) -> bool:
         """Whether a hub turns this channel; otherwise each call delivers one message, as kombu's callers expect."""
         return bool(getattr(self.connection.cycle, "in_event_loop", False)) if self.connection else False
+
+    @property
+    def fetches_soon(self) -> bool:
+        """Whether a step that takes acknowledgements along is under way, or about to be."""
+        waits = self._asked is not None and self._asked.waits
+        return self.in_event_loop and bool(self.active_queues) and self.qos.can_consume() and not waits
 
     def put_back(self, side: str, tag: str) -> None:
         """Put one message back: RPUSH, it is the next one again; LPUSH, behind all others."""
@@ -209,37 +133,72 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
             self._closing = True
             if connection := self._in_poll:
                 self._in_poll = None
-                with suppress(*self.connection_errors):
-                    connection.disconnect()  # waiting moves nothing, so nothing is lost with it
+                with suppress(*self.connection_errors, self.ResponseError):
+                    self._abandon(connection)
             if self._qos:
                 self._qos.restore_unacked_once()
         super().close()
+
+    def _abandon(self, connection: Any) -> None:
+        """Let no step happen after we have left: one under way is waited for, one behind a wait never begins."""
+        if self._asked and not self._asked.waits and connection.can_read(ANSWER_WITHIN_S):
+            self.client.parse_response(connection, "EVALSHA")
+        connection.disconnect()
 
     def _brpop_start(self, timeout: int | None = None) -> None:
         if not self.atomic_fetch:
             super()._brpop_start(timeout)
             return
         self._deliver_arrived()
+        if self._asked:
+            # Its connection was dropped. What it fetched, or is yet to fetch, goes back when this channel is closed, or
+            # when its name has given no sign of life.
+            raise redis.ConnectionError("the server did not answer a step of fetching")
+        if monotonic() < self._rests_until:
+            return
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues or not self.qos.can_consume():
             return
-        self._asked_queues = queues
-        keys = self._queue_keys(queues)
-        # One list can be waited for. Messages in others (of a priority, say) are found when anything wakes us, once a
-        # second at the latest; then their list is the one. While there are messages, the wait is none.
-        key = self._latest_key if self._latest_key in keys else keys[0]
-        wait_s = (timeout or self.brpop_timeout) if self._is_empty else NO_WAIT_S
+        wait_s = timeout or self.brpop_timeout
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
-        self._in_poll.send_command("BLMOVE", key, key, "RIGHT", "RIGHT", wait_s)
+        if self.in_event_loop:
+            self._ask(queues, wait_s)
+        else:
+            self._asked_queues = queues
+            wait = self._wait(self._queue_keys(queues), wait_s if self._is_empty else NO_WAIT_S)
+            self._in_poll.send_command(*wait)
+
+    def _wait(self, keys: Sequence[str], wait_s: float) -> tuple[object, ...]:
+        # One list can be waited for. Messages in others (of a priority, say) are found when anything wakes us, once a
+        # second at the latest; then their list is the one.
+        key = self._latest_key if self._latest_key in keys else keys[0]
+        return ("BLMOVE", key, key, "RIGHT", "RIGHT", wait_s)
+
+    def _ask(self, queues: Sequence[str], wait_s: float) -> None:
+        """Send the next step of fetching, behind a wait when there is nothing else to do."""
+        # Acknowledgements do not wait. And while there are messages nobody does.
+        waits = self._is_empty and not self.qos.has_acks
+        self._asked = step = self._step(queues, self._room(), acks=self.qos.tell_acks(), waits=waits)
+        keys, arguments = self._parts(step)
+        commands: list[tuple[object, ...]] = [("EVALSHA", FETCH.sha, len(keys), *keys, *arguments)]
+        if waits:
+            commands.insert(0, self._wait(step.keys, wait_s))
+        self._in_poll.send_packed_command(self._in_poll.pack_commands(commands))
 
     def _brpop_read(self, **options: Any) -> bool:
         if not self.atomic_fetch:
             return bool(super()._brpop_read(**options))
-        self._end_wait(**options)
-        # None of a queue whose consumer was cancelled meanwhile.
-        queues = [queue for queue in self._asked_queues if queue in self.active_queues]
-        fetched = self._fetch(queues, self._room()) if queues else []
+        if self.in_event_loop:
+            if self._asked is None:
+                self.client.connection.disconnect()  # by the server, while nothing was asked: the next turn connects
+                return False
+            fetched = self._answer(self._asked, **options)
+        else:
+            self._replies(["BLMOVE"], **options)
+            # None of a queue whose consumer was cancelled meanwhile.
+            queues = [queue for queue in self._asked_queues if queue in self.active_queues]
+            fetched = self._fetch(queues, 1) if queues else []
         self._is_empty = not fetched
         self._arrived.extend(fetched)
         if fetched:
@@ -248,9 +207,37 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
             raise Empty  # kombu's callers without an event loop wait on
         return bool(fetched)
 
-    def _end_wait(self, **options: Any) -> None:
+    def _answer(self, step: Step, **options: Any) -> Fetched:
+        """What the step that was asked for brought; a rest follows if there was little."""
         try:
-            self.client.parse_response(self.client.connection, "BLMOVE", **options)
+            *_, reply = self._replies(["BLMOVE", "EVALSHA"] if step.waits else ["EVALSHA"], **options)
+        except NoScriptError:
+            reply = self._run(FETCH, *self._parts(step))
+        self._asked = None
+        self.qos.acks_heard(step.acks)
+        fetched = self._read(step, reply)
+        if 0 < len(fetched) < step.most:
+            rest_s = REST_S if step.waits else STREAM_REST_S
+            self._rests_until = monotonic() + rest_s
+            self.connection.cycle.hub.call_later(rest_s, _turn)
+        return self._still_wanted(fetched)
+
+    def _still_wanted(self, fetched: Fetched) -> Fetched:
+        """Without those of a queue whose consumer was cancelled meanwhile: they are the next ones again."""
+        for queue, tag, _ in reversed(fetched):
+            if queue not in self.active_queues:
+                self.put_back("RPUSH", tag)
+        return [row for row in fetched if row[0] in self.active_queues]
+
+    def _replies(self, commands: Sequence[str], **options: Any) -> list[Any]:
+        """The replies to what was sent; raises the first error when all of them are read."""
+        replies, errors = [], []
+        try:
+            for command in commands:
+                try:
+                    replies.append(self.client.parse_response(self.client.connection, command, **options))
+                except self.ResponseError as error:
+                    errors.append(error)
         except self.connection_errors:
             # So that the next turn connects anew.
             self.client.connection.disconnect()
@@ -258,19 +245,31 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
+        if errors:
+            raise errors[0]
+        return replies
 
-    def _fetch(self, queues: Sequence[str], most: int) -> list[tuple[str, str, bytes]]:
-        """Up to so many messages: queue, tag and bytes of each."""
-        keys = self._queue_keys(queues)
-        names = [queue for _ in self.priority_steps for queue in queues]
+    def _fetch(self, queues: Sequence[str], most: int) -> Fetched:
+        """Up to so many messages, at once."""
+        step = self._step(queues, most)
+        return self._read(step, self._run(FETCH, *self._parts(step)))
+
+    def _step(self, queues: Sequence[str], most: int, acks: Sequence[str] = (), *, waits: bool = False) -> Step:
         self._steps += 1
-        arguments = [self._name, LIFE_MS, self._steps, most, MOST_BYTES]
-        reply = self._run(FETCH, [*self._keys(), *keys], arguments)
+        names = [queue for _ in self.priority_steps for queue in queues]
+        return Step(self._steps, most, names, self._queue_keys(queues), acks, waits)
+
+    def _parts(self, step: Step) -> tuple[list[str], list[object]]:
+        """Its keys and arguments."""
+        return [*self._keys(), *step.keys], [self._name, LIFE_MS, step.number, step.most, MOST_BYTES, *step.acks]
+
+    def _read(self, step: Step, reply: Sequence[Any]) -> Fetched:
         fetched = []
         for number, (at, raw) in enumerate(zip(reply[::2], reply[1::2], strict=True), start=1):
-            self._latest_key = keys[int(at) - 1]
-            self._queue_cycle.rotate(names[int(at) - 1])
-            fetched.append((names[int(at) - 1], f"{self._name}:{self._steps}:{number}", raw))
+            fetched.append((step.queues[at - 1], f"{self._name}:{step.number}:{number}", raw))
+            self._latest_key = step.keys[at - 1]
+        for queue in dict.fromkeys(queue for queue, _, _ in fetched):
+            self._queue_cycle.rotate(queue)
         return fetched
 
     def _deliver_arrived(self) -> None:
@@ -301,6 +300,10 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         return min(self.qos.can_consume_max_estimate() or MOST_MESSAGES, MOST_MESSAGES)
 
 
+def _turn() -> None:
+    """For a timer: the event loop turns, and the channel finds its rest over."""
+
+
 _OPTIONS: Final = ("atomic_fetch", "consumers_key")
 
 
@@ -317,14 +320,19 @@ class SentinelChannel(Channel, _theirs.SentinelChannel):  # type: ignore[misc]  
 
 
 class Poller(_theirs.MultiChannelPoller):  # type: ignore[misc]  # kombu has no types
-    """Kombu's poller; it also lets each channel acknowledge once a turn and give its own signs of life."""
+    """Kombu's poller; it also lets each channel acknowledge and give its own signs of life."""
 
-    in_event_loop = False
+    hub: Any = None
+
+    @property
+    def in_event_loop(self) -> bool:
+        """Whether a hub turns the channels."""
+        return self.hub is not None
 
     def on_poll_start(self) -> None:
         """Before each wait of the event loop."""
         for channel in self._channels:
-            if channel.atomic_fetch is True:
+            if channel.atomic_fetch is True and not channel.fetches_soon:
                 channel.qos.flush_acks()
         super().on_poll_start()
 
@@ -349,7 +357,7 @@ class _FetchingTransport(_beside):  # type: ignore[misc]  # kombu has no types
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """From now on the hub turns the channels."""
-        self.cycle.in_event_loop = True
+        self.cycle.hub = loop
         super().register_with_event_loop(connection, loop)
 
 

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from ledger.ledger import Held, Lease, LeaseLost
+from ledger.ledger import NOTHING, Backlog, Held, Lease, LeaseLost
 from ledger.memory.guard import Epoch, Guard
 from ledger.payment import ARROWS, OPEN, Handle, NewPayment, Payment, PaymentId, State
 
 # An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
 FIRST_READ = timedelta(seconds=2)
+# A lane's pause may be about what sending costs, which reading does not: reads ask for themselves this soon.
+READS_WAIT = timedelta(seconds=5)
 # A payment whose driver died so often is claimed alone: the next death is its own doing and nobody else's.
 SUSPECT_DEATHS = 2
 BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,6 +45,12 @@ class Lane:
             if payment_id in order:
                 order.remove(payment_id)
         self.doubts.pop(payment_id, None)
+
+    def backlog(self, now: datetime) -> Backlog:
+        """What there is to do."""
+        if self.held is not None:
+            return NOTHING
+        return Backlog(len(self.queue), len(self.suspects), sum(at <= now for at in self.doubts.values()))
 
     def has_work(self) -> bool:
         """Whether any payment is open."""
@@ -176,7 +184,8 @@ class Book:
         """Nobody drives the lane (any more): when does it want to be driven next?"""
         wishes = [self.now() + wait] if lane.queue or lane.suspects or lane.sending else []
         if lane.doubts:
-            wishes.append(max(min(lane.doubts.values()), self.now() + wait) if wait else min(lane.doubts.values()))
+            read_at = min(lane.doubts.values())
+            wishes.append(max(read_at, self.now() + min(wait, READS_WAIT)) if wait else read_at)
         lane.due = None if lane.held is not None or not wishes else min(wishes)
         if lane.due is not None and lane.due <= self.now():
             self.hint.set()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ledger.ledger import (
+    Backlog,
     Claimed,
     Held,
     LaneNotEmpty,
@@ -264,7 +265,8 @@ class MemoryLedger:
         lane.epoch = epoch
         lane.owner, lane.fence, lane.claims, lane.pause = owner, self._book.fence, 0, None
         lane.due = lane.until = self._book.now() + self._lease
-        return Lease(PortalKey(lane.portal), owner, lane.fence)
+        todo = lane.backlog(self._book.now())
+        return Lease(PortalKey(lane.portal), owner, lane.fence, left=len(lane.sending), backlog=todo)
 
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
@@ -278,6 +280,11 @@ class MemoryLedger:
                 lane.due = lane.until = self._book.now() + self._lease
         return kept
 
+    async def backlog(self, lease: Lease) -> Backlog:
+        """What the lane has to do now. Raises LeaseLost."""
+        lease.backlog = self._book.driven(lease).backlog(self._book.now())
+        return lease.backlog
+
     async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
         lane = self._book.driven(lease)
@@ -288,8 +295,8 @@ class MemoryLedger:
             self._book.doubt(replace(row, deaths=row.deaths + 1), self._quiet_s)
         return len(left)
 
-    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
-        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
+    async def claim(self, lease: Lease, limit: int, *, suspect: bool = False) -> Claimed:
+        """Move the oldest payments from queued to sending. Raises LeaseLost."""
         lane, book = self._book.driven_still(lease, self._remembered, self._quiet_s), self._book
         lease.claims += 1
         name = f"{lease.fence}.{lease.claims}"
@@ -297,10 +304,11 @@ class MemoryLedger:
             lane.claims = lease.claims
             if suspect:
                 self._send(lane, lane.suspects, min(limit, 1), name)
-            elif len(lane.queue) >= at_least:
+            else:
                 self._send(lane, lane.queue, limit, name)
         claimed = tuple(row for row in book.known(lane.sending) if row.claim == name)
-        return Claimed(claimed, len(lane.queue), len(lane.suspects) if lane.held is None else 0)
+        lease.backlog = lane.backlog(book.now())
+        return Claimed(claimed, lease.backlog)
 
     def _send(self, lane: Lane, queue: list[PaymentId], limit: int, name: str) -> None:
         """Move from this queue to sending, and what a lost history may have sent into doubt."""
@@ -338,6 +346,7 @@ class MemoryLedger:
         written = [made.payment.id for made in decisions if verdicts.write(made)]
         verdicts.close()
         rows = [self._book.rows[payment_id] for payment_id in written]
+        lease.backlog = lane.backlog(self._book.now())
         return [Settled(row, () if is_open(row) else self._book.handles(row)) for row in rows]
 
     async def release(self, lease: Lease, wait_s: float) -> None:

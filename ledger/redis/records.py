@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from ledger.ledger import Held, LaneView
+from ledger.ledger import Backlog, Held, LaneView
 from ledger.payment import Evidence, Handle, Payment, PaymentId, PortalKey, Refusal, State
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable
 
@@ -135,6 +135,12 @@ def known_payment(reply: Reply, read_at: datetime | None = None) -> Payment:
 def payments(replies: Sequence[Reply], read_at: datetime | None = None) -> list[Payment]:
     """Rows that cannot be empty."""
     return [known_payment(reply, read_at) for reply in replies]
+
+
+def backlog(reply: Sequence[Reply]) -> Backlog:
+    """What a lane has to do: waiting, suspects, doubts."""
+    waiting, suspects, doubts = map(number, reply)
+    return Backlog(waiting, suspects, doubts)
 
 
 def handles(reply: Reply) -> tuple[Handle, ...]:

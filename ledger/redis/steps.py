@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from ledger.ledger import (
     Accepted,
     AlreadyPaid,
+    Backlog,
     Claimed,
     Conflict,
     Joined,
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 # How many requests one `open` step writes down: a step keeps the server from everybody else for some milliseconds.
 OPEN_CHUNK = 200
+BACKLOG_PARTS = 3  # waiting, suspects, doubts
+LEASE_PARTS = 3 + BACKLOG_PARTS  # portal, fence, left
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,6 @@ class Wish:
 
     number: int
     limit: int
-    at_least: int
     suspect: bool
 
 
@@ -80,6 +82,11 @@ def _under_lease(lease: Lease, reply: Reply) -> list[Reply]:
     if records.number(first) == 0:
         raise LeaseLost(f"{lease.owner} does not drive the lane {lease.portal} under fence {lease.fence} any more.")
     return rest
+
+
+def _parted(reply: list[Reply]) -> tuple[list[Reply], list[Reply]]:
+    """What is left to do, and the rows."""
+    return reply[:BACKLOG_PARTS], reply[BACKLOG_PARTS:]
 
 
 def _names(lease: Lease) -> tuple[Argument, ...]:
@@ -212,15 +219,29 @@ def take(owner: str, limit: int, lease_ms: int, guard: Guard) -> Step[tuple[list
 
     def decode(reply: Reply) -> tuple[list[Lease], float | None, str, int]:
         wait, ledger_id, epoch, *taken = records.items(reply)
-        leases = [
-            Lease(PortalKey(records.text(portal)), owner, records.number(fence))
-            for portal, fence in zip(taken[::2], taken[1::2], strict=True)
-        ]
+        leases = [_lease(owner, taken[at : at + LEASE_PARTS]) for at in range(0, len(taken), LEASE_PARTS)]
         wait_ms = records.number(wait)
         next_s = None if wait_ms < 0 else wait_ms / 1000
         return leases, next_s, records.text(ledger_id), records.number(epoch)
 
     return Step("take", (owner, limit, lease_ms, guard.name, guard.remembered, guard.quiet_ms), decode)
+
+
+def _lease(owner: str, taken: list[Reply]) -> Lease:
+    portal, fence, left, *todo = taken
+    lease = Lease(PortalKey(records.text(portal)), owner, records.number(fence))
+    lease.left, lease.backlog = records.number(left), records.backlog(todo)
+    return lease
+
+
+def backlog(lease: Lease) -> Step[Backlog]:
+    """What a lane has to do now."""
+
+    def decode(reply: Reply) -> Backlog:
+        lease.backlog = records.backlog(_under_lease(lease, reply))
+        return lease.backlog
+
+    return Step("backlog", _names(lease), decode)
 
 
 def renew(leases: Sequence[Lease], lease_ms: int, guard: Guard) -> Step[list[bool]]:
@@ -243,13 +264,14 @@ def recover(lease: Lease, quiet_ms: int) -> Step[int]:
 
 
 def claim(lease: Lease, wish: Wish, guard: Guard) -> Step[Claimed]:
-    """Move the oldest payments from queued to sending; none while fewer than `at_least` wait."""
+    """Move the oldest payments from queued to sending."""
 
     def decode(reply: Reply) -> Claimed:
-        waiting, suspects, *rows = _under_lease(lease, reply)
-        return Claimed(tuple(records.payments(rows)), records.number(waiting), records.number(suspects))
+        todo, rows = _parted(_under_lease(lease, reply))
+        lease.backlog = records.backlog(todo)
+        return Claimed(tuple(records.payments(rows)), lease.backlog)
 
-    wanted = (wish.number, wish.limit, wish.at_least, int(wish.suspect))
+    wanted = (wish.number, wish.limit, int(wish.suspect))
     return Step("claim", (*_names(lease), *wanted, *guard.arguments), decode)
 
 
@@ -270,7 +292,9 @@ def settle(lease: Lease, decisions: Sequence[Decision], retention_ms: int, max_a
         arguments += records.decision(made)
 
     def decode(reply: Reply) -> list[Settled]:
-        pairs = (records.items(pair) for pair in _under_lease(lease, reply))
+        todo, rows = _parted(_under_lease(lease, reply))
+        lease.backlog = records.backlog(todo)
+        pairs = (records.items(pair) for pair in rows)
         return [Settled(records.known_payment(row), records.handles(names)) for row, names in pairs]
 
     return Step("settle", arguments, decode)

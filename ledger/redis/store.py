@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
-from ledger.ledger import Claimed, LaneNotEmpty, LaneView, Lease, Opened, Settled, Undelivered
+from ledger.ledger import Backlog, Claimed, LaneNotEmpty, LaneView, Lease, Opened, Settled, Undelivered
 from ledger.payment import NewPayment, Payment, PortalKey, State
 from ledger.redis import steps
 from ledger.redis.records import ms
@@ -142,16 +142,20 @@ class RedisLedger:
         """Prolong leases by the lease time from now; False where the lease was lost."""
         return await self._run(steps.renew(leases, self._lease_ms, self._guard())) if leases else []
 
+    async def backlog(self, lease: Lease) -> Backlog:
+        """What the lane has to do now. Raises LeaseLost."""
+        return await self._run(steps.backlog(lease))
+
     async def recover(self, lease: Lease) -> int:
         """Put what an earlier driver left in `sending` in doubt; how many there were. Raises LeaseLost."""
         return await self._run(steps.recover(lease, self._quiet_ms))
 
-    async def claim(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Claimed:
-        """Move the oldest payments from queued to sending; none while fewer than `at_least` wait. Raises LeaseLost."""
+    async def claim(self, lease: Lease, limit: int, *, suspect: bool = False) -> Claimed:
+        """Move the oldest payments from queued to sending. Raises LeaseLost."""
         lease.claims += 1
         number = lease.claims
         try:
-            wish = Wish(number, limit, at_least, suspect)
+            wish = Wish(number, limit, suspect)
             return await self._run(steps.claim(lease, wish, self._guard()))
         except BaseException:
             # Nobody knows whether the step was done. Asking again under the same number finds out, unless a later

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import redis
@@ -51,31 +51,29 @@ def read_only(house: House) -> Iterator[None]:
 
 
 @contextmanager
+def configured(house: House, name: str, value: str, *, back: str) -> Iterator[None]:
+    """With another setting of the server."""
+    with admin(house) as server:
+        server.config_set(name, value)
+        yield
+        server.config_set(name, back)
+
+
+@contextmanager
 def without_master(house: House) -> Iterator[None]:
     """A replica that refuses even to read."""
-    with admin(house) as server:
-        server.config_set("replica-serve-stale-data", "no")
-        with read_only(house):
-            yield
-        server.config_set("replica-serve-stale-data", "yes")
+    with configured(house, "replica-serve-stale-data", "no", back="yes"), read_only(house):
+        yield
 
 
-@contextmanager
-def without_memory(house: House) -> Iterator[None]:
+def without_memory(house: House) -> AbstractContextManager[None]:
     """Every write that takes memory is refused."""
-    with admin(house) as server:
-        server.config_set("maxmemory", "1mb")
-        yield
-        server.config_set("maxmemory", "0")
+    return configured(house, "maxmemory", "1mb", back="0")
 
 
-@contextmanager
-def with_too_few_replicas(house: House) -> Iterator[None]:
+def with_too_few_replicas(house: House) -> AbstractContextManager[None]:
     """`min-replicas-to-write` is not met (NOREPLICAS)."""
-    with admin(house) as server:
-        server.config_set("min-replicas-to-write", "1")
-        yield
-        server.config_set("min-replicas-to-write", "0")
+    return configured(house, "min-replicas-to-write", "1", back="0")
 
 
 def admin(house: House) -> redis.Redis:

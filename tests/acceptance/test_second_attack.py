@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 
 import pytest
@@ -75,8 +75,9 @@ class Standstill:
     def __init__(self, results: Results, clock: Clock) -> None:
         self._results, self._clock = results, clock
 
-    def show_started(self, payments: Sequence[Payment]) -> None:
+    def started(self, payments: Sequence[Payment]) -> AbstractContextManager[None]:
         self._clock.stood_still_s += 600
+        return nullcontext()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._results, name)

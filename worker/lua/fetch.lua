@@ -1,5 +1,6 @@
 --[[
-  Hand the next messages to a consumer: in one step they leave their queues and are written down as its own.
+  Hand the next messages to a consumer: in one step they leave their queues and are written down as its own. What the
+  consumer has acknowledged meanwhile is forgotten in the same step.
 
   There is no moment at which a message is in neither place. The consumer is known before its first message, because
   both are written here. A bounded step: it ends after `most` messages or `bytes` bytes, whatever comes first.
@@ -13,6 +14,7 @@
   ARGV[3]  number     of this step, unique for the consumer; the tags are consumer:number:1, consumer:number:2, ...
   ARGV[4]  most       messages
   ARGV[5]  bytes      after which no further message is fetched
+  ARGV[6+] tags       acknowledged; at most a thousand
   Returns  {which queue (1 is KEYS[4]), message, which queue, message, ...}
 ]]
 local most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -24,6 +26,14 @@ local function add(at, message)
   fetched[#fetched + 1] = message
 end
 
+-- Comes last, because it needs no memory: a full server refuses a script at its first write, and never after it.
+local function forget()
+  if #ARGV < 6 then return end
+  local tags = {unpack(ARGV, 6)}
+  redis.call('ZREM', KEYS[2], unpack(tags))
+  redis.call('HDEL', KEYS[1], unpack(tags))
+end
+
 -- The same step again, because its reply was lost: the same answer.
 local entry = redis.call('HGET', KEYS[1], tag())
 while entry do
@@ -33,7 +43,7 @@ while entry do
   add(at, string.sub(entry, ends + 1))
   entry = redis.call('HGET', KEYS[1], tag())
 end
-if count > 0 then return fetched end
+if count > 0 then forget(); return fetched end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,7 +51,7 @@ for at = 4, #KEYS do
   while count < most and size < bytes do
     local message = redis.call('LINDEX', KEYS[at], -1)
     if not message then break end
-    -- What needs memory comes first: a full server refuses a script at its first write, and never after it.
+    -- What needs memory comes first.
     redis.call('HSET', KEYS[1], tag(), KEYS[at] .. '\n' .. message)
     redis.call('ZADD', KEYS[2], now, tag())
     redis.call('RPOP', KEYS[at])
@@ -49,4 +59,5 @@ for at = 4, #KEYS do
   end
 end
 if count > 0 then redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) end
+forget()
 return fetched

@@ -10,23 +10,21 @@
   ARGV[3]  fence
   ARGV[4]  number of this claim under the lease: repeating it gives the same payments again and claims nothing
   ARGV[5]  how many at most
-  ARGV[6]  claim nothing while fewer than this wait
-  ARGV[7]  '1' for one suspect and nothing else
-  ARGV[8]  id of the ledger as the caller remembers it, or ''
-  ARGV[9]  a fresh random name, for a ledger that has none
-  ARGV[10] quiet time, ms
-  Returns  {0} when the lease is lost, else {1, payments that still wait, suspects that may be claimed, row, ...};
-           a held lane gives no suspects out
+  ARGV[6]  '1' for one suspect and nothing else
+  ARGV[7]  id of the ledger as the caller remembers it, or ''
+  ARGV[8]  a fresh random name, for a ledger that has none
+  ARGV[9]  quiet time, ms
+  Returns  {0} when the lease is lost, else {1, waiting, suspects, doubts that are due, row, ...}: what is left to do
 ]]
 -- Names in the list that are not queued any more are stepped over, and those that a lost history may have sent are put
 -- in doubt; one step handles so many of them at the most.
 local SKIPS = 1000
-local portal, number, suspect = ARGV[1], tonumber(ARGV[4]), ARGV[7] == '1'
+local portal, number, suspect = ARGV[1], tonumber(ARGV[4]), ARGV[6] == '1'
 local lane, sending = P .. 'l:' .. portal, P .. 's:' .. portal
 local queue = P .. (suspect and 'x:' or 'q:') .. portal
 local limit = suspect and math.min(1, tonumber(ARGV[5])) or tonumber(ARGV[5])
 local claim = ARGV[3] .. '.' .. ARGV[4]
-local answer = {1, 0, 0}
+local answer = {1, 0, 0, 0}
 -- So many attempts without an answer, and the next is made alone: what hangs its portal must not take the payments
 -- beside it along, whose requests fail with it.
 local ALONE_ATTEMPTS = 2
@@ -42,7 +40,7 @@ end
 local function send_in_company(id, record)
   local alone = tonumber(record.a or 0) >= ALONE_ATTEMPTS
   full = alone
-  if alone and #answer > 3 then redis.call('LPUSH', queue, id) else send(id, record) end
+  if alone and #answer > 4 then redis.call('LPUSH', queue, id) else send(id, record) end
 end
 
 -- A record is gone, evicted or deleted by somebody: what may be sent is what stands in the lists.
@@ -70,7 +68,7 @@ end
 local function waiting() return math.max(0, sendable(portal) - suspects(portal)) end
 
 if not drives_still(portal, ARGV[2], ARGV[3]) then return {0} end
-guard(ARGV[8], ARGV[9], tonumber(ARGV[10]))
+guard(ARGV[7], ARGV[8], tonumber(ARGV[9]))
 if not taken_here(portal) then return {0} end
 if number <= tonumber(redis.call('HGET', lane, 'claim')) then
   for _, id in ipairs(redis.call('ZRANGE', sending, 0, -1)) do
@@ -78,8 +76,8 @@ if number <= tonumber(redis.call('HGET', lane, 'claim')) then
   end
 elseif redis.call('HEXISTS', lane, 'held') == 0 then
   redis.call('HSET', lane, 'claim', number)
-  local skips = (suspect or waiting() >= tonumber(ARGV[6])) and SKIPS or 0
-  while #answer < limit + 3 and skips > 0 and not full do
+  local skips = SKIPS
+  while #answer < limit + 4 and skips > 0 and not full do
     local id = redis.call('LPOP', queue)
     if not id then
       if waiting() > 0 then recount() end
@@ -88,6 +86,5 @@ elseif redis.call('HEXISTS', lane, 'held') == 0 then
     if not pass(id) then skips = skips - 1 end
   end
 end
-answer[2] = waiting()
-if redis.call('HEXISTS', lane, 'held') == 0 then answer[3] = suspects(portal) end
+answer[2], answer[3], answer[4] = backlog(portal)
 return answer

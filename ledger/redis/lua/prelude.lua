@@ -22,6 +22,8 @@ local DUE = P .. 'due'
 local OUTBOX = P .. 'out'
 -- An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
 local FIRST_READ_MS = 2000
+-- A lane's pause may be about what sending costs, which reading does not: reads ask for themselves this soon.
+local READS_WAIT_MS = 5000
 -- A payment whose driver died so often is claimed alone: the next death is its own doing and nobody else's.
 local SUSPECT_DEATHS = 2
 -- After a rollback, who else may ask for something that was rolled back: a producer whose accepted request is gone
@@ -92,6 +94,13 @@ local function suspects(portal)
   return redis.call('LLEN', P .. 'x:' .. portal)
 end
 
+-- What there is to do: payments to send, suspects to send alone, doubts whose read-back is due. A held lane has nothing.
+local function backlog(portal)
+  if redis.call('HEXISTS', P .. 'l:' .. portal, 'held') == 1 then return 0, 0, 0 end
+  local alone = suspects(portal)
+  return math.max(0, sendable(portal) - alone), alone, redis.call('ZCOUNT', P .. 'd:' .. portal, '-inf', NOW)
+end
+
 -- Which list a payment that may be sent waits in.
 local function queue_of(record)
   return P .. (tonumber(record.x or 0) >= SUSPECT_DEATHS and 'x:' or 'q:') .. record.l
@@ -122,7 +131,7 @@ local function schedule(portal, wait_ms)
   local doubt = redis.call('ZRANGE', P .. 'd:' .. portal, 0, 0, 'WITHSCORES')
   if doubt[2] then
     local read_at = tonumber(doubt[2])
-    if wait_ms > 0 then read_at = math.max(read_at, NOW + wait_ms) end
+    if wait_ms > 0 then read_at = math.max(read_at, NOW + math.min(wait_ms, READS_WAIT_MS)) end
     if not at or read_at < at then at = read_at end
   end
   if not at then

@@ -16,7 +16,8 @@
            D in doubt    quiet time in ms, code and text of the end that an "unpaid" leads to, or '' and ''
            U unpaid      when the portal was asked in ms, or '' for now
            N unreadable  code, text, ms until the next read
-  Returns  {0} when the lease is lost, else {1, {row, handles}, ...}; handles are empty while the payment is open
+  Returns  {0} when the lease is lost, else {1, waiting, suspects, doubts that are due, {row, handles}, ...}; handles are
+           empty while the payment is open
 ]]
 local portal, retention_ms, max_attempts = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local again = {}
@@ -109,7 +110,7 @@ local function settle(id, claim, state, verdict, a, b, c)
 end
 
 if not drives(portal, ARGV[2], ARGV[3]) then return {0} end
-local answer = {1}
+local answer = {1, 0, 0, 0}
 local settled = {}
 for n = 6, #ARGV, 7 do
   if settle(unpack(ARGV, n, n + 6)) then settled[#settled + 1] = ARGV[n] end
@@ -122,4 +123,5 @@ for _, id in ipairs(settled) do
   if record.f then _, handles = names(id, record) end
   answer[#answer + 1] = {row(id), handles}
 end
+answer[2], answer[3], answer[4] = backlog(portal)
 return answer

@@ -11,7 +11,8 @@
            also names a ledger that has no id
   ARGV[5]  id of the ledger as the caller remembers it, or ''
   ARGV[6]  quiet time, ms
-  Returns  {ms until the next lane is due or -1, id of the ledger, number of its epoch, portal, fence, portal, fence, ...}
+  Returns  {ms until the next lane is due or -1, id of the ledger, number of its epoch, then six per lane: portal, fence,
+           payments that an earlier driver left in sending, waiting, suspects, doubts that are due}
 ]]
 local owner, lease_ms = ARGV[1], tonumber(ARGV[3])
 local memo = P .. 't:' .. owner
@@ -31,23 +32,27 @@ local function lease(portal)
   return tostring(fence)
 end
 
+local function add(taken, portal, fence)
+  local left, waiting, alone, doubts = redis.call('ZCARD', P .. 's:' .. portal), backlog(portal)
+  for _, value in ipairs({portal, fence, left, waiting, alone, doubts}) do taken[#taken + 1] = value end
+end
+
 local era = guard(ARGV[5], ARGV[4], tonumber(ARGV[6]))
 local taken = {0, era.id, era.number}
 local before = redis.call('HMGET', memo, 'request', 'lanes')
 if before[1] == ARGV[4] then
   for portal, fence in string.gmatch(before[2], '(%S+) (%S+)') do
-    if drives(portal, owner, fence) then
-      taken[#taken + 1] = portal
-      taken[#taken + 1] = fence
-    end
+    if drives(portal, owner, fence) then add(taken, portal, fence) end
   end
 else
+  local lanes = {}
   for _, portal in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', NOW, 'LIMIT', 0, ARGV[2])) do
-    taken[#taken + 1] = portal
-    taken[#taken + 1] = lease(portal)
+    local fence = lease(portal)
+    add(taken, portal, fence)
+    lanes[#lanes + 1] = portal .. ' ' .. fence
   end
-  if #taken > 3 then
-    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(taken, ' ', 4))
+  if #lanes > 0 then
+    redis.call('HSET', memo, 'request', ARGV[4], 'lanes', table.concat(lanes, ' '))
     redis.call('PEXPIRE', memo, lease_ms)
   end
 end

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.ledger import LeaseLost
+from ledger.ledger import NOTHING, Backlog, LeaseLost
 from ledger.payment import State
 from ledger.verdict import Decision, InDoubt, Requeue, Unpaid
 from tests.conformance.ledger.world import (
@@ -107,32 +107,46 @@ class Driving:
         await accepted(world, "h1", "h2", "h3")
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 2)
-        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h1", "h2"], 1)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting) == (["h1", "h2"], 1)
         assert {payment.state for payment in claim.payments} == {State.SENDING}
         assert {payment.attempts for payment in claim.payments} == {1}
         assert all(payment.sent_at is not None for payment in claim.payments)
         claim = await world.ledger.claim(lease, 2)
-        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h3"], 0)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting) == (["h3"], 0)
 
-    async def test_a_claim_that_wants_more_than_waits_takes_nothing(self, world: World):
-        """An unfilled batch may wait for more payments; how many wait is told all the same."""
-        await accepted(world, "h1", "h2")
-        lease = await take_one(world)
-        claim = await world.ledger.claim(lease, 3, at_least=3)
-        assert (claim.payments, claim.waiting) == ((), 2)
-        await world.ledger.open([an_ask("h3", invoice_id=3)])
-        claim = await world.ledger.claim(lease, 3, at_least=3)
-        assert [payment.id for payment in claim.payments] == ["h1", "h2", "h3"]
-
-    async def test_a_claim_may_wait_until_it_is_worth_a_request(self, world: World):
-        """While fewer than `at_least` payments wait none is claimed, and withdrawn ones do not count as waiting."""
+    async def test_a_lease_says_what_there_is_to_do(self, world: World):
+        """Taking, claiming, settling and asking tell it, so a driver with nothing to do asks nobody."""
         await accepted(world, "h1", "h2", "h3")
-        await world.ledger.cancel("h1")
         lease = await take_one(world)
-        claim = await world.ledger.claim(lease, 10, at_least=3)
-        assert (claim.payments, claim.waiting) == ((), 2)
-        claim = await world.ledger.claim(lease, 10, at_least=2)
-        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h2", "h3"], 0)
+        assert (lease.left, lease.backlog) == (0, Backlog(waiting=3))
+        payments = (await world.ledger.claim(lease, 2)).payments
+        assert lease.backlog == Backlog(waiting=1)
+        await settle(world, lease, payments, InDoubt(0))
+        assert lease.backlog == Backlog(waiting=1, doubts=2)
+        await world.ledger.open([an_ask("h4", invoice_id=4)])
+        assert await world.ledger.backlog(lease) == lease.backlog == Backlog(waiting=2, doubts=2)
+        await world.ledger.hold(PORTAL, "CODE", "text")
+        assert await world.ledger.backlog(lease) == NOTHING
+
+    async def test_a_lease_says_what_an_earlier_driver_has_left(self, world: World):
+        """Its driver died with two payments under way: the next one recovers them, and its next finds nothing left."""
+        lease, _ = await claimed(world, "h1", "h2")
+        await world.ledger.release(lease, 0)
+        lease = await take_one(world, "next")
+        assert lease.left == 2
+        await world.ledger.recover(lease)
+        await world.ledger.release(lease, 0)
+        await world.pass_time(2.1)
+        assert (await take_one(world, "third")).left == 0
+
+    async def test_nobody_is_told_of_another_drivers_lane(self, world: World):
+        """Asking under a lost lease is refused like every other step."""
+        await accepted(world, "h1")
+        lost = await take_one(world)
+        await world.ledger.release(lost, 0)
+        await take_one(world, "next")
+        with pytest.raises(LeaseLost):
+            await world.ledger.backlog(lost)
 
     async def test_a_claim_repeated_under_its_number_gives_the_same_payments(self, world: World):
         """A claim whose answer was lost is asked again: no payment hides in sending, none is claimed twice."""
@@ -157,7 +171,7 @@ class Driving:
         await world.ledger.cancel("h3")
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10)
-        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h2"], 0)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting) == (["h2"], 0)
 
     async def test_what_had_no_answer_twice_is_claimed_alone(self, world: World):
         """Two requests of a group were lost; the third time each of it stands for itself, in the old order."""
@@ -171,7 +185,7 @@ class Driving:
         await world.ledger.open([an_ask("h3", invoice_id=3), an_ask("h4", invoice_id=4)])
         claims = [await world.ledger.claim(lease, 10) for _ in range(3)]
         assert [[payment.id for payment in claim.payments] for claim in claims] == [["h1"], ["h2"], ["h3", "h4"]]
-        assert [claim.waiting for claim in claims] == [3, 2, 0]
+        assert [claim.backlog.waiting for claim in claims] == [3, 2, 0]
 
     async def test_a_claim_ends_before_what_had_no_answer_twice(self, world: World):
         """Ordinary payments in front of it are claimed together; it leads the next claim."""
@@ -189,7 +203,7 @@ class Driving:
         await settle(world, lease, others, Requeue())  # now they stand in front
         claims = [await world.ledger.claim(lease, 10) for _ in range(2)]
         assert [[payment.id for payment in claim.payments] for claim in claims] == [["h3", "h4"], ["h1"]]
-        assert [claim.waiting for claim in claims] == [1, 0]
+        assert [claim.backlog.waiting for claim in claims] == [1, 0]
 
     async def test_an_attempt_that_was_given_back_does_not_count_as_unanswered(self, world: World):
         """What was certainly not executed any number of times is claimed in company."""
@@ -260,7 +274,7 @@ class Driving:
         assert await is_due(world)
 
     async def test_a_lane_handed_back_with_a_doubt_is_due_when_it_is_read(self, world: World):
-        """The next read-back is when the lane is driven next, or the end of its pause where that is later."""
+        """The next read-back is when the lane is driven next; it waits for a pause of seconds, not of minutes."""
         lease, payments = await claimed(world, "h1")
         await settle(world, lease, payments, LOST)
         await world.ledger.release(lease, 0)
@@ -268,8 +282,10 @@ class Driving:
         assert first_read_s is not None
         assert 0 < first_read_s < QUIET_S
         await world.pass_time(first_read_s)
-        await world.ledger.release(await take_one(world), 30)
-        assert await next_due_s(world) == 30
+        for pause_s, due_s in ((3, 3), (30, 5)):
+            await world.ledger.release(await take_one(world), pause_s)
+            assert await next_due_s(world) == due_s
+            await world.pass_time(due_s)
 
     async def test_a_lane_handed_back_with_payments_in_sending_is_recovered(self, world: World):
         """A driver that could not settle leaves the lane due, so that the next one finds what it sent."""

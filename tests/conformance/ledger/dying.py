@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.ledger import Lease
+from ledger.ledger import NOTHING, Backlog, Lease
 from ledger.payment import State
 from ledger.verdict import InDoubt, Requeue, Unpaid
 from tests.conformance.ledger.world import (
@@ -14,6 +14,8 @@ from tests.conformance.ledger.world import (
     World,
     accepted,
     an_ask,
+    die,
+    die_twice,
     found,
     is_due,
     settle,
@@ -22,26 +24,10 @@ from tests.conformance.ledger.world import (
 )
 
 
-async def die(world: World, handle: str = "h1") -> Lease:
-    """A driver claims what it may and dies; the next one reads it as unpaid. Its lease."""
-    lease = await take_one(world)
-    claim = await world.ledger.claim(lease, 10)
-    if handle not in {payment.id for payment in claim.payments}:
-        claim = await world.ledger.claim(lease, 10, suspect=True)
-    assert [payment.id for payment in claim.payments] == [handle]
-    await world.pass_time(max(LEASE_S, QUIET_S))
-    lease = await take_one(world, "next")
-    assert await world.ledger.recover(lease) == 1
-    await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
-    return lease
-
-
 async def suspected(world: World) -> Lease:
     """The lease of a lane with one suspect, h1, and an ordinary payment, h2."""
     await accepted(world, "h1")
-    for _ in range(2):
-        lease = await die(world)
-        await world.ledger.release(lease, 0)
+    await die_twice(world)
     await world.ledger.open([an_ask("h2", invoice_id=2)])
     return await take_one(world)
 
@@ -79,12 +65,20 @@ class Dying:
         """An ordinary claim steps around it, a claim for a suspect gives nothing else; each says how many wait."""
         lease = await suspected(world)
         claim = await world.ledger.claim(lease, 10)
-        assert ([payment.id for payment in claim.payments], claim.waiting, claim.suspects) == (["h2"], 0, 1)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting, claim.backlog.suspects) == (
+            ["h2"],
+            0,
+            1,
+        )
         await world.ledger.open([an_ask("h3", invoice_id=3)])
-        claim = await world.ledger.claim(lease, 10, at_least=5, suspect=True)
-        assert ([payment.id for payment in claim.payments], claim.waiting, claim.suspects) == (["h1"], 1, 0)
         claim = await world.ledger.claim(lease, 10, suspect=True)
-        assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 0)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting, claim.backlog.suspects) == (
+            ["h1"],
+            1,
+            0,
+        )
+        claim = await world.ledger.claim(lease, 10, suspect=True)
+        assert (claim.payments, claim.backlog) == ((), Backlog(1, 0))
 
     async def test_a_claim_for_a_suspect_gives_one(self, world: World):
         """With two of them, each has a request of its own; the older comes first."""
@@ -98,17 +92,16 @@ class Dying:
             await world.ledger.release(lease, 0)
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10, suspect=True)
-        assert ([payment.id for payment in claim.payments], claim.suspects) == (["h1"], 1)
+        assert ([payment.id for payment in claim.payments], claim.backlog.suspects) == (["h1"], 1)
         lease.claims -= 1
         assert await world.ledger.claim(lease, 10, suspect=True) == claim
         claim = await world.ledger.claim(lease, 10, suspect=True)
-        assert ([payment.id for payment in claim.payments], claim.suspects) == (["h2"], 0)
+        assert ([payment.id for payment in claim.payments], claim.backlog.suspects) == (["h2"], 0)
 
     async def test_suspects_do_not_count_as_waiting(self, world: World):
         """A batch does not wait for payments that will not join it."""
         lease = await suspected(world)
-        claim = await world.ledger.claim(lease, 10, at_least=2)
-        assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 1)
+        assert await world.ledger.backlog(lease) == Backlog(waiting=1, suspects=1)
 
     async def test_a_held_lane_offers_no_suspect(self, world: World):
         """Its driver has nothing to come back for; resumed, the suspect waits where it was."""
@@ -116,7 +109,7 @@ class Dying:
         await world.ledger.hold(PORTAL, "OPERATOR", "it kills workers")
         for suspect in (False, True):
             claim = await world.ledger.claim(lease, 10, suspect=suspect)
-            assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 0)
+            assert (claim.payments, claim.backlog) == ((), NOTHING)
         await world.ledger.resume(PORTAL)
         claim = await world.ledger.claim(lease, 10, suspect=True)
         assert [payment.id for payment in claim.payments] == ["h1"]
@@ -140,8 +133,7 @@ class Dying:
         """Nothing of it stays behind."""
         lease = await suspected(world)
         assert (await world.ledger.cancel("h1")).state is State.CANCELLED  # type: ignore[union-attr]  # it is known
-        claim = await world.ledger.claim(lease, 10, at_least=5)
-        assert (claim.payments, claim.waiting, claim.suspects) == ((), 1, 0)
+        assert await world.ledger.backlog(lease) == Backlog(waiting=1)
         assert (await world.ledger.claim(lease, 10, suspect=True)).payments == ()
         assert [row.id for row in await world.ledger.payments(PORTAL, State.QUEUED, 0, 10)] == ["h2"]
 
@@ -156,7 +148,7 @@ class Dying:
         await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
         payment = await found(world)
         assert (payment.state, payment.deaths) == (State.QUEUED, 2)
-        assert (await world.ledger.claim(lease, 10)).suspects == 1
+        assert (await world.ledger.claim(lease, 10)).backlog.suspects == 1
 
     async def test_a_retry_begins_without_deaths(self, world: World):
         """A person has looked; the payment goes with the others again."""
@@ -168,7 +160,7 @@ class Dying:
         lease = await take_one(world)
         await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
         claim = await world.ledger.claim(lease, 10)
-        assert ([(row.id, row.deaths) for row in claim.payments], claim.suspects) == ([("h1", 0)], 0)
+        assert ([(row.id, row.deaths) for row in claim.payments], claim.backlog.suspects) == ([("h1", 0)], 0)
 
     async def test_a_suspect_is_in_doubt_after_the_server_was_another_one(self, world: World):
         """The guard holds for it as for any other, and it stays a suspect."""

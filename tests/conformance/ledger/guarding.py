@@ -51,7 +51,7 @@ class Guarding:
         await world.restart_server()
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10)
-        assert (claim.payments, claim.waiting) == ((), 0)
+        assert (claim.payments, claim.backlog.waiting) == ((), 0)
         payment = await found(world)
         assert (payment.state, payment.attempts, payment.claim, payment.sent_at) == (State.IN_DOUBT, 0, "", None)
         await world.ledger.release(lease, 0)
@@ -200,7 +200,7 @@ class Guarding:
         lease = await take_one(world)
         await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
         claim = await world.ledger.claim(lease, 10)
-        assert ([(row.id, row.after) for row in claim.payments], claim.waiting) == ([("h2", None)], 0)
+        assert ([(row.id, row.after) for row in claim.payments], claim.backlog.waiting) == ([("h2", None)], 0)
 
     async def test_nobody_calls_unpaid_what_the_lost_history_may_have_sent_last(self, world: World):
         """A person's word may be the first step after a restart; its call may be running for a quiet time yet."""

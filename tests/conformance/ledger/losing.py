@@ -2,9 +2,9 @@
 
 import pytest
 
-from ledger.ledger import Lease
+from ledger.ledger import Backlog, Lease
 from ledger.payment import State
-from ledger.verdict import Decision, InDoubt, Unpaid
+from ledger.verdict import Decision, InDoubt
 from tests.conformance.ledger.world import (
     LOST,
     PAID,
@@ -13,6 +13,7 @@ from tests.conformance.ledger.world import (
     World,
     accepted,
     claimed,
+    die_twice,
     ended,
     next_due_s,
     open_one,
@@ -78,7 +79,7 @@ class Losing:
         assert await world.ledger.doubts(lease, 10) == []
         assert await counts(world) == {State.QUEUED: 1, State.SENDING: 0, State.IN_DOUBT: 0}
         claim = await world.ledger.claim(lease, 10)
-        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h3"], 0)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting) == (["h3"], 0)
         await settle(world, lease, claim.payments, PAID)
         await nothing_left(world, lease)
 
@@ -89,7 +90,7 @@ class Losing:
         await world.lose_record("h1")
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, limit)
-        assert ([payment.id for payment in claim.payments], claim.waiting) == (["h2"], 0)
+        assert ([payment.id for payment in claim.payments], claim.backlog.waiting) == (["h2"], 0)
         assert await counts(world) == {State.QUEUED: 0, State.SENDING: 1, State.IN_DOUBT: 0}
         await settle(world, lease, claim.payments, PAID)
         await nothing_left(world, lease)
@@ -97,17 +98,11 @@ class Losing:
     async def test_a_suspect_is_stepped_over(self, world: World):
         """A claim for it finds nothing, and then there is none."""
         await accepted(world, "h1")
-        for _ in range(2):
-            await world.ledger.claim(await take_one(world), 1)
-            await world.pass_time(QUIET_S)
-            lease = await take_one(world)
-            await world.ledger.recover(lease)
-            await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
-            await world.ledger.release(lease, 0)
+        await die_twice(world)
         await world.lose_record("h1")
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 1, suspect=True)
-        assert (claim.payments, claim.waiting, claim.suspects) == ((), 0, 0)
+        assert (claim.payments, claim.backlog) == ((), Backlog(0, 0))
         await nothing_left(world, lease)
 
     async def test_the_own_claim_of_a_driver_is_left_out_of_its_answers(self, world: World):

@@ -116,21 +116,21 @@ class LedgerMachine(Player):
         self.taken(owner, limit, others=others)
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), limit=st.integers(1, 3), at_least=st.sampled_from([1, 1, 2]), repeated=st.booleans())
-    def claim(self, data: st.DataObject, limit: int, at_least: int, repeated: bool) -> None:
-        self.claims(self.a_lease(data), limit, at_least=at_least, suspect=False, repeated=repeated)
+    @rule(data=st.data(), limit=st.integers(1, 3), repeated=st.booleans())
+    def claim(self, data: st.DataObject, limit: int, repeated: bool) -> None:
+        self.claims(self.a_lease(data), limit, suspect=False, repeated=repeated)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), limit=st.integers(1, 2), repeated=st.booleans())
     def claim_a_suspect(self, data: st.DataObject, limit: int, repeated: bool) -> None:
-        self.claims(self.a_lease(data), limit, at_least=1, suspect=True, repeated=repeated)
+        self.claims(self.a_lease(data), limit, suspect=True, repeated=repeated)
 
-    def claims(self, lease: Lease, limit: int, *, at_least: int, suspect: bool, repeated: bool) -> None:
+    def claims(self, lease: Lease, limit: int, *, suspect: bool, repeated: bool) -> None:
         before = lease.claims
-        payments = self.claimed(lease, limit, at_least=at_least, suspect=suspect)
+        payments = self.claimed(lease, limit, suspect=suspect)
         if repeated and lease.claims > before:
             lease.claims -= 1
-            assert self.claimed(lease, limit, at_least=at_least, suspect=suspect) == payments
+            assert self.claimed(lease, limit, suspect=suspect) == payments
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
@@ -153,6 +153,11 @@ class LedgerMachine(Player):
     @rule(data=st.data())
     def recover(self, data: st.DataObject) -> None:
         self.under(self.a_lease(data), lambda ledger, at: ledger.recover(at))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def ask_what_there_is_to_do(self, data: st.DataObject) -> None:
+        self.under(self.a_lease(data), lambda ledger, at: ledger.backlog(at))
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), wait_s=st.sampled_from([0.0, 30.0]))

@@ -168,7 +168,7 @@ class Opening:
         assert await is_due(world)
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10)
-        assert (claim.payments, claim.waiting) == ((), 0)
+        assert (claim.payments, claim.backlog.waiting) == ((), 0)
         assert [payment.id for payment in await world.ledger.doubts(lease, 10)] == ["h2"]
 
     async def test_read_as_still_paid_it_is_a_duplicate(self, world: World):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.ledger import Accepted, Conflict, Joined, LaneNotEmpty, UnknownPortal
+from ledger.ledger import NOTHING, Accepted, Conflict, Joined, LaneNotEmpty, UnknownPortal
 from ledger.payment import PortalKey, State
 from ledger.verdict import Decision, InDoubt, Unpaid
 from tests.conformance.ledger.world import (
@@ -256,7 +256,7 @@ class Operating:
         payments = (await world.ledger.claim(lease, 1)).payments
         await world.ledger.hold(PORTAL, "REVOKED", "ask the owner")
         claim = await world.ledger.claim(lease, 10)
-        assert (claim.payments, claim.waiting) == ((), 1)
+        assert (claim.payments, claim.backlog) == ((), NOTHING)
         await settle(world, lease, payments, InDoubt(0))
         assert await world.ledger.doubts(lease, 10) == []
         await world.ledger.release(lease, 0)

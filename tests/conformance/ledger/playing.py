@@ -77,7 +77,8 @@ class Player(RuleBasedStateMachine):
             answer = self.both(lambda ledger: step(ledger, next(turns)))
         except LeaseLost:
             return None
-        lease.claims = copies[0].claims
+        assert [copy.backlog for copy in copies] == [copies[0].backlog] * len(copies)
+        lease.claims, lease.backlog = copies[0].claims, copies[0].backlog
         return answer
 
     def a_lease(self, data: st.DataObject) -> Lease:
@@ -100,8 +101,8 @@ class Player(RuleBasedStateMachine):
         self.leases += ours
         return ours
 
-    def claimed(self, lease: Lease, limit: int, *, at_least: int = 1, suspect: bool = False) -> Sequence[Payment]:
-        claim = self.under(lease, lambda ledger, at: ledger.claim(at, limit, at_least=at_least, suspect=suspect))
+    def claimed(self, lease: Lease, limit: int, *, suspect: bool = False) -> Sequence[Payment]:
+        claim = self.under(lease, lambda ledger, at: ledger.claim(at, limit, suspect=suspect))
         if claim is None:
             return ()
         self.history.claimed(claim, suspect=suspect)

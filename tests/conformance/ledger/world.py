@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ledger.ledger import Accepted, Lease, Ledger, Opened, Settled
 from ledger.payment import Evidence, Handle, NewPayment, Payment, PortalKey, Refusal, State
-from ledger.verdict import Decision, Failed, InDoubt, Paid, Unreadable, Verdict
+from ledger.verdict import Decision, Failed, InDoubt, Paid, Unpaid, Unreadable, Verdict
 
 PORTAL = "acme"
 LEASE_S = 75.0
@@ -116,3 +116,23 @@ async def next_due_s(world: World) -> float | None:
     """In how many seconds the next lane is due."""
     _, wait_s = await world.ledger.take("onlooker", 0)
     return wait_s
+
+
+async def die(world: World, handle: str = "h1") -> Lease:
+    """A driver claims what it may and dies; the next one reads it as unpaid. Its lease."""
+    lease = await take_one(world)
+    claim = await world.ledger.claim(lease, 10)
+    if handle not in {payment.id for payment in claim.payments}:
+        claim = await world.ledger.claim(lease, 10, suspect=True)
+    assert [payment.id for payment in claim.payments] == [handle]
+    await world.pass_time(max(LEASE_S, QUIET_S))
+    lease = await take_one(world, "next")
+    assert await world.ledger.recover(lease) == 1
+    await settle(world, lease, await world.ledger.doubts(lease, 10), Unpaid())
+    return lease
+
+
+async def die_twice(world: World) -> None:
+    """Make a suspect of the only payment: two drivers died with it."""
+    for _ in range(2):
+        await world.ledger.release(await die(world), 0)

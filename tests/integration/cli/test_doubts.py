@@ -172,7 +172,7 @@ def test_what_is_not_in_doubt_is_not_decided(desk: Desk):
 def test_a_reason_keeps_no_secret(desk: Desk):
     """Whoever pastes a webhook as the reason does not put it on record."""
     payment = desk.doubt()
-    because = "see https://acme.bitrix24.com/rest/1/c4n4ry9secret/crm.invoice.get"
+    because = "see https://acme.example/rest/1/c4n4ry9secret/crm.invoice.get"
     said = desk("doubts", "resolve", payment.id, "--as", "paid", "--because", because)
     assert said.code == 0
     assert "c4n4ry" not in said.out + said.err + desk("inspect", payment.id, "--json").out

@@ -103,7 +103,7 @@ async def test_a_cancelled_payment_is_whole_without_memory(client: Redis, ledger
     await client.config_set("maxmemory", 0)
     [lease], _ = await ledger.take("driver", 1)
     claim = await ledger.claim(lease, 100)
-    assert ([row.id for row in claim.payments], claim.waiting) == ([f"h{n}" for n in range(2, 11)], 0)
+    assert ([row.id for row in claim.payments], claim.backlog.waiting) == ([f"h{n}" for n in range(2, 11)], 0)
 
 
 def test_every_step_says_what_it_may_do_without_memory():

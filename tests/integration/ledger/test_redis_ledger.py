@@ -248,7 +248,7 @@ async def test_a_payment_with_a_stale_queue_entry_is_sent_once(world: ServerWorl
     lease = await take_one(world)
     claim = await world.ledger.claim(lease, 10)
     assert sorted(payment.id for payment in claim.payments) == ["h1", "h2"]
-    assert claim.waiting == 0
+    assert claim.backlog.waiting == 0
     await settle(world, lease, claim.payments, PAID)
     [lane] = await world.ledger.lanes()
     assert (lane.counts[State.QUEUED], lane.counts[State.PAID]) == (0, 2)

@@ -20,6 +20,7 @@ from tests.eventually import eventually
 from worker.deps import Deps
 from worker.driver import drive, send_and_settle
 from worker.lane import Lane
+from worker.load import Load
 from worker.runtime import open_parts
 
 REST = 1
@@ -49,7 +50,8 @@ class Shop:
             lease=lease,
             portal=await self.deps.registry.get(PORTAL),
             clock=self.deps.clock,
-            crowded=lambda: False,
+            load=Load(),
+            neighbours=lambda: 1,
             believed_until=believed_until,
             slice_until=self.deps.clock() + 60,
         )

@@ -1,5 +1,7 @@
 """A lane under way: what it believes of its lease decides whether anything may leave."""
 
+import asyncio
+
 import pytest
 
 from bitrix24.portal import parse_portal
@@ -7,6 +9,7 @@ from ledger.ledger import Lease
 from ledger.payment import PortalKey
 from worker.deps import CLAIM_TO_SEND_S
 from worker.lane import Lane
+from worker.load import LATE_S, Load
 
 HTTP_TOTAL_S = 60.0
 
@@ -27,7 +30,8 @@ def a_lane(clock: Clock, *, lease_s: float) -> Lane:
         lease=Lease(PortalKey("acme"), "test", 1),
         portal=parse_portal("acme", {"webhook": "https://acme.bitrix24.com/rest/1/some-secret/"}),
         clock=clock,
-        crowded=lambda: False,
+        load=Load(),
+        neighbours=lambda: 1,
         believed_until=clock.now + lease_s,
         slice_until=clock.now + 5,
     )
@@ -59,3 +63,29 @@ def test_a_lost_lane_sends_nothing_more() -> None:
     lane.lose()
     assert not lane.goes_on()
     assert lane.may_send_until(clock.now, 0.0) is None
+
+
+def test_a_lane_is_handed_back_after_its_slice_where_the_process_is_strained() -> None:
+    """Another process may have more time; where nobody waits for the lane's place it goes on."""
+    clock = Clock()
+    lane = a_lane(clock, lease_s=1000)
+    clock.now += 10
+    assert lane.goes_on()
+    lane.load.felt(10 * LATE_S)
+    assert not lane.goes_on()
+
+
+async def test_an_unfilled_request_waits_only_while_another_is_in_flight() -> None:
+    """A single payment leaves at once; beside a request it waits a little for company."""
+    clock = Clock()
+    lane = a_lane(clock, lease_s=1000)
+    lane.batch = 49
+    assert lane.is_worth_a_request(1)
+    assert not lane.is_worth_a_request(0)
+    lane.launch(asyncio.sleep(60))
+    assert not lane.is_worth_a_request(48)
+    assert lane.is_worth_a_request(49)
+    lane.lingers_until = clock.now
+    assert lane.is_worth_a_request(1)
+    lane.abandon()
+    await lane.all_landed()

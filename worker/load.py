@@ -1,0 +1,51 @@
+"""How many requests one process keeps in flight, so that its event loop stays quick.
+
+A portal that answers faster than answers can be settled fills the loop with work, and a payment of another portal waits
+behind all of it. So the loop's own lateness decides, as a network's delay decides how much a sender keeps on the line:
+fewer at once while it is late, step by step more while it is not. Slow portals never come near it.
+"""
+
+import asyncio
+from typing import Final
+
+# Each holds its payments in memory.
+MOST_REQUESTS: Final = 256
+# So few keep one core busy, whatever the portals do.
+LEAST_REQUESTS: Final = 4
+PULSE_S: Final = 0.05
+LATE_S: Final = 0.03
+FEWER: Final = 0.7
+MORE: Final = 2
+
+
+class Load:
+    """Requests in flight of all lanes of a process, and how many may be."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.most = float(MOST_REQUESTS)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a lane that has a request in flight should wait with the next."""
+        return self.requests >= self.most
+
+    @property
+    def is_strained(self) -> bool:
+        """Whether the loop was late within the last seconds: another process may have time."""
+        return self.most < MOST_REQUESTS
+
+    def felt(self, late_s: float) -> None:
+        """The loop came back to us so much later than asked for."""
+        if late_s > LATE_S:
+            self.most = max(float(LEAST_REQUESTS), FEWER * min(self.most, self.requests))
+        else:
+            self.most = min(float(MOST_REQUESTS), self.most + MORE)
+
+    async def feel(self) -> None:
+        """Feel the loop's pulse until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            expected = loop.time() + PULSE_S
+            await asyncio.sleep(PULSE_S)
+            self.felt(loop.time() - expected)
