@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
 # While other lanes wait for room, or other processes may have more time than this one, a lane claims for this long and
 # goes to the end of the line.
-SLICE_S = 3.0
+SLICE_S = 2.0
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
 MOST_AT_ONCE = 4  # requests that one claim fills; more would keep the ledger from everybody for too long
 # While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
@@ -76,10 +76,8 @@ class Lane:
 
     def room(self) -> int:
         """How many more requests may be sent beside those in flight."""
-        if not self.busy:
-            return MOST_AT_ONCE
-        if self.probing or self.load.is_full:
-            return 0
+        if self.load.is_full or (self.probing and self.busy):
+            return 0 if self.busy else 1
         return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
 
     def is_worth_a_request(self, waiting: int) -> bool:
