@@ -204,6 +204,7 @@ async def send_and_settle(
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
+        lane.took_s = reply.took_s
         await learn(lane, _observation(reply, reserved_s), deps)
         errors = [answer for answer in reply.answers if isinstance(answer, PortalError)]
         await heed(lane, errors, deps, reply=reply)

@@ -19,6 +19,7 @@ MOST_LANES = 500  # lanes driven at once by one process; each costs a few kiloby
 # While other lanes wait for room, or other processes may have more time than this one, a lane claims for this long and
 # goes to the end of the line.
 SLICE_S = 2.0
+QUICK_S = 1.0
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
 MOST_AT_ONCE = 4  # requests that one claim fills; more would keep the ledger from everybody for too long
 # While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
@@ -47,6 +48,7 @@ class Lane:
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
     look_s: float = FIRST_LOOK_S
+    took_s: float = 0.0  # by the latest answered request
     lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
     _nudge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -71,7 +73,9 @@ class Lane:
         """Whether the lane may claim more."""
         if self.closing or self.clock() >= self.believed_until:
             return False
-        is_wanted = self.neighbours() >= MOST_LANES or self.load.is_strained
+        # Handing back waits for what is in flight, and slow requests are not what strains a process.
+        strains = self.load.is_strained and self.took_s < QUICK_S
+        is_wanted = self.neighbours() >= MOST_LANES or strains
         return not is_wanted or self.clock() < self.slice_until
 
     def room(self) -> int:
