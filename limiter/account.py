@@ -26,8 +26,6 @@ WORTH_SHARE: Final = 0.25
 LIMIT_KEEP_S: Final = 3600.0
 LIMIT_LEAST_SHARE: Final = 0.5
 LIMIT_SAFE_SHARE: Final = 0.98
-# No request is in flight for longer.
-FLIGHT_S: Final = 90.0
 # A permit is taken a little before its request is sent.
 PERMIT_TO_SEND_S: Final = 1.0
 _NOTHING: Final = 1e-9
@@ -152,7 +150,7 @@ class Account:
     def _hear(self, used_s: float, sent_at: float, limits: Limits, now: float, *, first: bool) -> None:
         """Others may use the account too, and replies overtake each other."""
         total_s = self.spent_s()
-        flying = any(part.reserved_s > _NOTHING for part in self.parts if part.at > now - FLIGHT_S)
+        flying = any(part.reserved_s > _NOTHING for part in self.parts if part.at > now - pace.FLIGHT_S)
         if used_s > total_s and first:
             self._spread(used_s - total_s, limits, now)
         elif used_s > total_s:

@@ -77,7 +77,8 @@ class Limiter(Protocol):
     ) -> Permit:
         """Take permits for up to so many requests, unless the bucket is full, the portal is paused or the execution
         budget is spent or being spent too fast. `commands`: how many pay commands each request could carry; 0 for
-        requests without any. Before the first answer one request is granted at a time."""
+        requests without any. Before the first answer one request is granted at a time; so it is after an outage, where
+        the next one with commands waits until it is known how this one ended, or for 90 s."""
 
     async def give_back(
         self,
@@ -88,9 +89,10 @@ class Limiter(Protocol):
         account: str = "",
         made: bool = False,
         requests: int = 1,
+        commands: int = MOST_COMMANDS,
     ) -> None:
         """Return permits whose requests were not made, with the execution time they had reserved. `made`: they were
-        made and cost no execution time, so only that comes back."""
+        made and cost no execution time, so only that comes back. `commands`: as they were acquired."""
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """The portal answered QUERY_LIMIT_EXCEEDED: the bucket counts as full, the portal is paused, longer each time

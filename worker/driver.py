@@ -97,7 +97,7 @@ async def read_some(lane: Lane, deps: Deps) -> Permit:
         lane.launch(read_and_settle(lane, due, deps))
     else:
         lane.lease.backlog = replace(lane.lease.backlog, doubts=0)
-        await deps.limiter.give_back(lane.key, lane.limits)
+        await deps.limiter.give_back(lane.key, lane.limits, commands=0)
     return permit
 
 

@@ -62,7 +62,9 @@ class Lane:
     def limits(self) -> Limits:
         """What the portal admits, in the limiter's terms."""
         limits = self.portal.limits
-        return Limits(limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min)
+        return Limits(
+            limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min, limits.execution_window_s
+        )
 
     @property
     def busy(self) -> bool:

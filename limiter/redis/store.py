@@ -6,6 +6,7 @@ Keys
         cut_at, bound, cut_burst, granted        what is believed since the portal's last refusal
         pause_ends_at                            nothing is granted before
         refusals, outages                        steps in a row so far; gone after an answer
+        probe_at                                 after an outage: since when one request looks whether it is over
     the same hash for the pay method, else b24pay:{0}:limit:v1:<portal>:account:<name>
         command_s, base_s, fit                   believed seconds of one pay command and of a request; the sums behind
         used_s, reset_at, settled_at             the portal's own figure of execution time
@@ -96,10 +97,12 @@ class RedisLimiter:
         account: str = "",
         made: bool = False,
         requests: int = 1,
+        commands: int = MOST_COMMANDS,
     ) -> None:
         """Return permits whose requests were not made, or only the execution time that they did not use."""
         keys = [self._key(portal), self._key(portal, account)]
-        await self._give_back(keys=keys, args=[reserved_s, limits.execution_window_s, 0 if made else requests])
+        args = [reserved_s, limits.execution_window_s, 0 if made else requests, commands]
+        await self._give_back(keys=keys, args=args)
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""
@@ -135,8 +138,8 @@ class RedisLimiter:
 
     async def unanswered(self, portal: str, commands: int, took_s: float, *, account: str = "") -> None:
         """Believe that each command takes so long at least; what was reserved stays spent."""
-        if commands > 0:
-            await self._unanswered(keys=[self._key(portal, account)], args=[commands, took_s, _KEEP_MS])
+        keys = [self._key(portal, account), self._key(portal)]
+        await self._unanswered(keys=keys, args=[commands, took_s, _KEEP_MS])
 
     async def pace(self, portal: str, limits: Limits, *, account: str = "") -> Pace:
         """What is believed now; changes nothing."""

@@ -76,6 +76,15 @@ local function affordable(most, cost)
   return math.max(1, math.min(most, free, math.floor(math.max(0, limit - spent) / cost)))
 end
 
+-- How long to wait for the request that looks whether the portal is back.
+local function probe_wait()
+  local since = bucket.probe_at
+  if not since or since > now or now >= since + NUMBERS.flight_s then
+    return 0
+  end
+  return math.min(NUMBERS.probe_look_s, since + NUMBERS.flight_s - now)
+end
+
 local function reserve(requests, cost)
   local limit = limit_of(account, limits)
   local before = spent_of(account) + (requests - 1) * cost -- all but the last are free
@@ -108,7 +117,10 @@ if room == 0 then
   bucket_wait = math.max(ROUNDING, (level + limits.reserve + 1 - limits.burst) / rate)
 end
 local count = fitting()
-local wait = math.max(0, bucket_wait, bucket.pause_ends_at - now, commands > 0 and account_wait(count) or 0)
+local wait = math.max(0, bucket_wait, bucket.pause_ends_at - now)
+if commands > 0 then
+  wait = math.max(wait, account_wait(count), probe_wait())
+end
 
 local left = nil
 if account.spent_ends_at - now > ROUNDING then
@@ -120,7 +132,11 @@ end
 local granted, requests, reserved = wait <= ROUNDING / 2, 0, 0
 if granted then
   wait = 0
-  requests = speed.command_s and math.max(1, math.min(tonumber(ARGV[9]), room)) or 1
+  local one = bucket.outages > 0 or not speed.command_s
+  requests = one and 1 or math.max(1, math.min(tonumber(ARGV[9]), room))
+  if commands > 0 and bucket.outages > 0 then
+    redis.call('HSET', KEYS[1], 'probe_at', micros(now))
+  end
   if commands > 0 then
     requests = affordable(requests, count * command_s)
   end
@@ -145,5 +161,5 @@ return {
   count,
   string.format('%.6f', reserved),
   requests,
-  bucket.pause_ends_at > now and 0 or room - requests,
+  (bucket.outages > 0 or bucket.pause_ends_at > now) and 0 or room - requests,
 }

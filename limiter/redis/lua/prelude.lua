@@ -34,7 +34,7 @@ end
 
 local function read_bucket(key)
   local known = redis.call('HMGET', key, 'level', 'level_at', 'busy_at', 'pause_ends_at', 'refusals', 'cut_at', 'bound',
-    'cut_burst', 'granted')
+    'cut_burst', 'granted', 'outages', 'probe_at')
   return {
     level = tonumber(known[1] or 0),
     level_at = instant(known[2], 0),
@@ -45,6 +45,8 @@ local function read_bucket(key)
     bound = tonumber(known[7] or 0),
     cut_burst = tonumber(known[8] or 0),
     granted = tonumber(known[9] or 0),
+    outages = tonumber(known[10] or 0),
+    probe_at = instant(known[11], nil),
   }
 end
 
