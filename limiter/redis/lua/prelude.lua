@@ -93,21 +93,20 @@ end
 -- The execution-time account. limits: {execution_s, window_s}.
 
 local function read_account(key)
-  local known = redis.call('HMGET', key, 'used_s', 'reset_at', 'settled_at', 'spent_ends_at', 'paced_ends_at', 'evenly',
-    'limit_s', 'limit_at', 'parts')
+  local known = redis.call('HMGET', key, 'used_s', 'reset_at', 'spent_ends_at', 'paced_ends_at', 'evenly', 'limit_s',
+    'limit_at', 'parts')
   local account = {
     told_s = known[1] and tonumber(known[1]) or nil,
     reset_at = instant(known[2], 0),
-    settled_at = instant(known[3], 0),
-    spent_ends_at = instant(known[4], 0),
-    paced_ends_at = instant(known[5], 0),
-    evenly = known[6] == '1',
-    limit_s = tonumber(known[7] or 0),
-    limit_at = instant(known[8], nil),
-    legacy = not known[9],
+    spent_ends_at = instant(known[3], 0),
+    paced_ends_at = instant(known[4], 0),
+    evenly = known[5] == '1',
+    limit_s = tonumber(known[6] or 0),
+    limit_at = instant(known[7], nil),
+    legacy = not known[8],
     parts = {},
   }
-  for at, spent, reserved in string.gmatch(known[9] or '', '(%d+):([^:]+):(%S+)') do
+  for at, spent, reserved in string.gmatch(known[8] or '', '(%d+):([^:]+):(%S+)') do
     account.parts[#account.parts + 1] = {at = instant(at), spent = tonumber(spent), reserved = tonumber(reserved)}
   end
   return account

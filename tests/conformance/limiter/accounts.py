@@ -122,6 +122,23 @@ class AccountSuite:
         await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=200.0))
         assert await left_s(world) == pytest.approx(280)
 
+    async def test_a_smaller_figure_counts_as_far_as_what_is_in_flight_does_not_explain_it(self, world: World):
+        """A busy lane never has nothing under way, and what the portal has forgotten may be spent again."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=300.0))
+        await world.pass_time(30)
+        in_flight = await world.limiter.acquire(PORTAL, SLOW, commands=20)
+        await world.pass_time(20)
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=200.0))
+        assert await left_s(world) == pytest.approx(280 - in_flight.reserved_s)
+
+    async def test_what_was_answered_meanwhile_may_be_missing_from_a_late_answer(self, world: World):
+        """Its figure may be older than that of the quick one, which stays counted."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=300.0))
+        await world.pass_time(30)
+        await world.limiter.observed(PORTAL, SLOW, an_observation(took_s=1.0, operating_s=301.0))
+        await world.limiter.observed(PORTAL, SLOW, an_observation(took_s=15.0, operating_s=200.0))
+        assert await left_s(world) == pytest.approx(280 - 1.0, abs=0.1)
+
     async def test_what_others_spend_counts(self, world: World):
         """All webhooks of a portal share one account in batches: the portal's larger figure is believed."""
         await a_request(world, 5, 0.1, used_s=0.5)
