@@ -50,6 +50,7 @@ class Account:
     spent_ends_at: float = 0.0
     paced_ends_at: float = 0.0
     evenly: bool = False
+    paced: float = 0.0  # seconds of execution per second, at which that moment was reckoned
     limit_s: float = 0.0  # at which the portal stopped us
     limit_at: float = float("-inf")
 
@@ -103,12 +104,12 @@ class Account:
         limit_s, window_s = self.limit(limits, now), limits.execution_window_s
         before_s = self.spent_s() + (requests - 1) * cost_s  # all but the last are free
         leaves_at = (self.parts[0].at if self.parts else now) + window_s
-        pace_s = min((limit_s - before_s) / max(leaves_at - now, _NOTHING), CATCH_UP * limit_s / window_s)
+        self.paced = min((limit_s - before_s) / max(leaves_at - now, _NOTHING), CATCH_UP * limit_s / window_s)
         if before_s < RECOVERED_SHARE * limit_s:
             self.evenly = False
         if before_s + cost_s > FREE_SHARE * limit_s:
             self.evenly = True
-        self.paced_ends_at = min(leaves_at, now + cost_s / max(pace_s, _NOTHING)) if self.evenly else 0.0
+        self.paced_ends_at = min(leaves_at, now + cost_s / max(self.paced, _NOTHING)) if self.evenly else 0.0
         self._part(limits, now).reserved_s += requests * cost_s
 
     def take_back(self, reserved_s: float, since: float = float("-inf")) -> None:
@@ -119,11 +120,17 @@ class Account:
                 part.reserved_s -= taken_s
                 reserved_s -= taken_s
 
+    def hasten(self, unused_s: float) -> None:
+        """Let the next request be sooner by what the last ones had reserved and did not use."""
+        if self.evenly and unused_s > 0:
+            self.paced_ends_at -= unused_s / max(self.paced, _NOTHING)
+
     def settle(self, seen: Observation, cost_s: float, limits: Limits, now: float) -> None:
         """Count what an answered request has cost in place of its reservation, and hear the portal's own figure."""
         sent_at, first = now - seen.took_s, not self.parts
         self.take_back(seen.reserved_s, sent_at - PERMIT_TO_SEND_S)
         unheard_s = self._unheard_s(sent_at, now)
+        self.hasten(seen.reserved_s - cost_s)
         # A portal that charges nothing reads 0 for ever: that is no account.
         counts = seen.operating_s is not None and (seen.operating_s > 0 or self.told_s is not None)
         if cost_s > 0 and (counts or self.told_s is not None):

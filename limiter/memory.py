@@ -95,6 +95,7 @@ class MemoryLimiter:
         if not made:
             known.bucket.give_back(requests)
         known.accounts[account].take_back(reserved_s)
+        known.accounts[account].hasten(reserved_s)
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""

@@ -10,7 +10,8 @@ Keys
         command_s, base_s, fit                   believed seconds of one pay command and of a request; the sums behind
         used_s, reset_at, settled_at             the portal's own figure of execution time
         parts                                    what was spent in the window: "micros:spent:reserved", oldest first
-        evenly, paced_ends_at                    the budget is being spent evenly; the next request from then on
+        evenly, paced_ends_at, paced             the budget is being spent evenly; the next request from then on, and
+                                                 the seconds of execution per second that this follows from
         spent_ends_at                            the account is used up until then
         limit_s, limit_at                        the portal stopped us earlier than configured
 

@@ -80,7 +80,7 @@ local function reserve(requests, cost)
   local limit = limit_of(account, limits)
   local before = spent_of(account) + (requests - 1) * cost -- all but the last are free
   local leaves_at = (account.parts[1] and account.parts[1].at or now) + limits.window_s
-  local pace = math.min((limit - before) / math.max(leaves_at - now, NOTHING),
+  account.paced = math.min((limit - before) / math.max(leaves_at - now, NOTHING),
     NUMBERS.catch_up * limit / limits.window_s)
   if before < NUMBERS.recovered_share * limit then
     account.evenly = false
@@ -88,7 +88,7 @@ local function reserve(requests, cost)
   if before + cost > NUMBERS.free_share * limit then
     account.evenly = true
   end
-  account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(pace, NOTHING)) or 0
+  account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(account.paced, NOTHING)) or 0
   local part = part_now(account, limits)
   part.reserved = part.reserved + requests * cost
   write_account(KEYS[2], account)

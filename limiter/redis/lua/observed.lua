@@ -121,6 +121,7 @@ local function settle()
     return
   end
   local cost = commands > 0 and cost_of_commands() or 0
+  hasten(account, tonumber(ARGV[5]) - cost)
   if cost > 0 then
     local part = part_now(account, limits)
     part.spent = part.spent + cost

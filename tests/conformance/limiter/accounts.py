@@ -106,6 +106,22 @@ class AccountSuite:
         # 15 s of what is left, about 110 s in 600 s.
         assert permit.wait_s == pytest.approx(75, abs=10)
 
+    @pytest.mark.parametrize("sent", [True, False])
+    async def test_what_a_request_did_not_use_holds_nobody_up(self, world: World, sent: bool):
+        """Where the budget is spent evenly, one payment delays the next by its own time and not by a full batch's."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(took_s=3.0, operating_s=400.0))
+        permit = await world.limiter.acquire(PORTAL, SLOW)
+        assert permit.reserved_s == pytest.approx(40 * 0.3)
+        assert (await world.limiter.acquire(PORTAL, SLOW)).wait_s == pytest.approx(90, abs=1)
+        if sent:
+            seen = an_observation(commands=1, took_s=0.3, operating_s=400.3, reserved_s=permit.reserved_s)
+            await world.limiter.observed(PORTAL, SLOW, seen)
+        else:
+            await world.limiter.give_back(PORTAL, SLOW, reserved_s=permit.reserved_s)
+        await world.pass_time(0.3 * 90 / 12 + 0.1 if sent else 0.1)
+        permits = [await world.limiter.acquire(PORTAL, SLOW) for _ in range(2)]
+        assert [each.granted for each in permits] == [True, False]
+
     async def test_replies_that_overtake_each_other_do_not_give_budget_back(self, world: World):
         """While another request is in flight, a smaller figure is an older one."""
         await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=300.0))
