@@ -5,16 +5,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Group, RenderableType
 
 from cli.exits import Exit
 from cli.failures import explained
-from cli.output import Output, cell, speaks, table
-from cli.session import Session, connected, run, speak_on_stderr
+from cli.lines import speak_on_stderr
+from cli.output import Output, cell, group, speaks, table
+from cli.session import Session, connected, run
 from cli.symptoms import Level, Symptom, shown_symptoms, summary
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from rich.console import RenderableType
 
     from config.effective import EffectiveSetting
     from config.settings import Settings
@@ -39,7 +40,7 @@ def doctor(output: Output) -> int:
         "settings": [asdict(row) for row in rows],
         "findings": [asdict(symptom) for symptom in symptoms],
     }
-    output.data(document, lambda: Group(_settings_table(rows), "", shown_symptoms(symptoms), "", summary(symptoms)))
+    output.data(document, lambda: group(_settings_table(rows), "", shown_symptoms(symptoms), "", summary(symptoms)))
     return code
 
 
@@ -157,7 +158,7 @@ async def _doubts(session: Session, lane: "LaneView") -> list[Symptom]:
     return [Symptom(Level.WARNING, text, "See `b24pay doubts`; the reader needs the scope crm.")]
 
 
-def _settings_table(rows: "list[EffectiveSetting]") -> RenderableType:
+def _settings_table(rows: "list[EffectiveSetting]") -> "RenderableType":
     shown = table("setting", "value", "from", "meaning", words=("value", "meaning"))
     for row in rows:
         shown.add_row(cell(row.name), cell(row.value), cell(row.origin, "dim"), cell(row.meaning, "dim"))

@@ -5,16 +5,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Final
 
 from cli.imports import Imported
 from cli.intake import Outcome
-from cli.output import cell, table
+from cli.output import cell, group, table
 from cli.sample import Sample
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
 
 _LOOK_NEXT: Final = (
     ("README.md", "what this is, and how to run it for real"),
@@ -116,22 +116,22 @@ def document_of(ending: Ending) -> dict[str, object]:
     }
 
 
-def summary_of(ending: Ending) -> RenderableType:
+def summary_of(ending: Ending) -> "RenderableType":
     """The ending for people."""
     verdict = (
-        [Text(f"✗ {each}", style="red") for each in ending.differences]
+        [cell(f"✗ {each}", "red") for each in ending.differences]
         if ending.differences
-        else [Text("✓ The ledger and the portals' own books agree: every invoice paid once, none twice.", "bold green")]
+        else [cell("✓ The ledger and the portals' own books agree: every invoice paid once, none twice.", "bold green")]
     )
-    rate = Text(
+    rate = cell(
         f"{ending.payments} payments in {ending.imported.seconds:.1f} s ({ending.payments_per_s:.0f}/s); "
         f"{ending.seconds:.1f} s with starting everything.",
-        style="dim",
+        "dim",
     )
-    return Group("", _portals(ending), "", _ends(ending), "", *verdict, rate, "", _look_next())
+    return group("", _portals(ending), "", _ends(ending), "", *verdict, rate, "", _look_next())
 
 
-def _portals(ending: Ending) -> Table:
+def _portals(ending: Ending) -> "Table":
     shown = table(
         "portal", "plan", "paid", "read back", "requests", "503s", numbers=("paid", "read back", "requests", "503s")
     )
@@ -147,7 +147,7 @@ def _portals(ending: Ending) -> Table:
     return shown
 
 
-def _ends(ending: Ending) -> Table:
+def _ends(ending: Ending) -> "Table":
     shown = table("what became of the rows", "count", "why", numbers=("count",))
     intake = ending.imported.intake
     shown.add_row(cell("paid", "green"), cell(sum(len(each.in_ledger) for each in ending.accounts)), cell("proven"))
@@ -162,7 +162,9 @@ def _ends(ending: Ending) -> Table:
     return shown
 
 
-def _look_next() -> Table:
+def _look_next() -> "Table":
+    from rich.table import Table
+
     shown = Table(show_header=False, box=None, pad_edge=False, title="Where to look next", title_justify="left")
     for place, why in _LOOK_NEXT:
         shown.add_row(cell(place, "cyan"), cell(why, "dim"))

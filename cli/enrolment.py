@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Group
 
 from cli.exits import CommandError, Exit
 from cli.findings import document_of_findings, shown_findings
-from cli.output import Output, speaks
+from cli.output import Output, group, speaks
 from cli.session import Session, lane_of, open_session, run
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
             lane = await lane_of(session, key)
         done = "would be stored" if dry_run else "stored"
         document = {"key": key, "stored": not dry_run, "checked": checkup is not None, **document_of_findings(checkup)}
-        output.data(document, lambda: Group(f"Portal {key}: {done}.", *shown_findings(checkup)))
+        output.data(document, lambda: group(f"Portal {key}: {done}.", *shown_findings(checkup)))
         if lane and lane.held:
             output.note(f"The lane is held ({lane.held.code}): resume it with `b24pay portal resume {key}`.")
         return Exit.DONE

@@ -22,13 +22,15 @@ def explained(error: Exception) -> CommandError:
 
 def _of_descriptions(error: Exception) -> CommandError | None:
     """Errors that repeat nothing secret but give examples, which must stay readable."""
+    if isinstance(error, ConfigurationError):
+        return CommandError(str(error), "Mend every line above, then give the command again.", Exit.CONFIGURATION)
+    if isinstance(error, CommandError):
+        return None
     from bitrix24.portal import InvalidPortal
 
     if isinstance(error, InvalidPortal):
         cause = f"The portal's description was refused:\n{error}"
         return CommandError(cause, "Mend it; nothing was stored.", Exit.USAGE)
-    if isinstance(error, ConfigurationError):
-        return CommandError(str(error), "Mend every line above, then give the command again.", Exit.CONFIGURATION)
     return None
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from rich.text import Text
-
 from cli.output import cell
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from bitrix24.checkup import Checkup
 
 _LEVEL_STYLES: Final[Mapping[str, str]] = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -24,7 +24,7 @@ def document_of_findings(checkup: "Checkup | None") -> dict[str, object]:
     }
 
 
-def shown_findings(checkup: "Checkup | None") -> list[Text]:
+def shown_findings(checkup: "Checkup | None") -> "list[Text]":
     """One line a finding, with what to do about it."""
     lines = []
     for finding in checkup.findings if checkup else ():

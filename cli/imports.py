@@ -1,27 +1,27 @@
 """`b24pay import`: a CSV file of payments, taken in, waited for, and accounted for line by line."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import click
-from rich.console import Group, RenderableType
 
 from cli.exits import CommandError, Exit, worst
 from cli.intake import Intake, Outcome, Rehearsal, first_rejections, take_in
 from cli.numbers import Seconds
-from cli.output import Output, cell, speaks, state, table
-from cli.progress import ImportProgress
+from cli.output import Output, cell, group, speaks, state, table
 from cli.report import check_place, write_report
 from cli.session import Session, open_session, require_portal, run
 from cli.sheet import Sheet, open_sheet
 from cli.waiting import Standing, Waiting
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cli.progress import ImportProgress
     from ledger.ledger import Ledger
 
 # Enough to see what is wrong with a file; the rest is in the report.
@@ -111,7 +111,7 @@ async def import_payments(
 ) -> Imported:
     """Take every row in and, where asked, wait for the ends; `meanwhile` is called at every look and may raise."""
     intake, standing, started = Intake(), None, time.monotonic()
-    with ImportProgress(output) as progress:
+    with _progress_of(output) as progress:
         await _take_in(sheet, await _rehearsal(session) if dry_run else session.ledger, intake, progress, output)
         if wait:
             lines = intake.payments
@@ -132,13 +132,39 @@ async def import_payments(
     return Imported(source=sheet.name, intake=intake, standing=standing, seconds=seconds, dry_run=dry_run)
 
 
+class Silence:
+    """Stands in for progress bars where nobody watches them."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def reading(self, rows: int, *, share: float) -> None:
+        """Nothing is drawn."""
+
+    def paying(self, standing: Standing, total: int) -> None:
+        """Nothing is drawn."""
+
+
+def _progress_of(output: Output) -> "ImportProgress | Silence":
+    if not output.live:
+        return Silence()
+    from cli.progress import ImportProgress
+
+    return ImportProgress(output)
+
+
 async def _rehearsal(session: Session) -> Rehearsal:
     return Rehearsal(frozenset(lane.portal for lane in await session.ledger.lanes()))
 
 
 async def _take_in(
-    sheet: Sheet, ledger: "Ledger | Rehearsal", intake: Intake, progress: ImportProgress, output: Output
+    sheet: Sheet, ledger: "Ledger | Rehearsal", intake: Intake, progress: "ImportProgress | Silence", output: Output
 ) -> None:
+    from asyncio import CancelledError
+
     from redis.exceptions import ConnectionError as NotReachable
     from redis.exceptions import TimeoutError as NotAnswered
 
@@ -153,7 +179,7 @@ async def _take_in(
             "When it is back, give the same command again: it resumes where it stopped.",
             Exit.UNREACHABLE,
         ) from None
-    except asyncio.CancelledError:  # Ctrl-C
+    except CancelledError:  # Ctrl-C
         output.note(f"Interrupted after {len(intake)} rows. Give the same command again: it resumes where it stopped.")
         raise
 
@@ -187,7 +213,7 @@ def document_of(imported: Imported) -> dict[str, object]:
     return document
 
 
-def summary_of(imported: Imported) -> RenderableType:
+def summary_of(imported: Imported) -> "RenderableType":
     """An import for people."""
     intake, standing = imported.intake, imported.standing
     rows = table(f"rows of {imported.source}", "count", numbers=("count",))
@@ -198,7 +224,7 @@ def summary_of(imported: Imported) -> RenderableType:
     rows.add_row(cell("all", "bold"), cell(f"{len(intake):,}", "bold"))
     if standing is None:
         told = "Nothing was written." if imported.dry_run else "Follow them with `b24pay watch`, or add --wait."
-        return Group(rows, told) if len(intake) > intake.rejected else rows
+        return group(rows, told) if len(intake) > intake.rejected else rows
     ends = table("payments", "count", numbers=("count",))
     for name, count in standing.states.items():
         if count:
@@ -206,7 +232,7 @@ def summary_of(imported: Imported) -> RenderableType:
     for code, count in failures_of(standing):
         ends.add_row(cell(f"  {code}", "dim"), cell(f"{count:,}", "dim"))
     rate = _per_second(standing.final, imported.seconds)
-    return Group(rows, "", ends, f"{imported.seconds:.1f} s, {rate:,} payments/s")
+    return group(rows, "", ends, f"{imported.seconds:.1f} s, {rate:,} payments/s")
 
 
 def failures_of(standing: Standing) -> list[tuple[str, int]]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ledger.ledger import Conflict, Ledger, Opened, UnknownPortal
     from ledger.payment import NewPayment
 
-# Rows between two looks at the progress bar, and what a crash would have to join again.
-CHUNK: Final = 500
+# Rows of one step of the ledger: they may leave while the next are read. Also what a crash would have to join again.
+CHUNK: Final = 200
 
 
 class Outcome(StrEnum):

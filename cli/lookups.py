@@ -10,7 +10,6 @@ from cli.numbers import WholeNumber
 from cli.output import Output, facts, speaks, state
 from cli.session import Session, lane_of, open_session, require_portal, run
 from cli.showing import inspected, show, show_rows, what_next
-from config.redaction import redact
 
 if TYPE_CHECKING:
     from ledger.payment import Payment
@@ -41,6 +40,8 @@ def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: in
         show(output, [payment for payment in found if payment is not None])
         unknown = [name for name, payment in zip(names, found, strict=True) if payment is None]
         for name in unknown:
+            from config.redaction import redact
+
             output.note(f"Not known: {redact(name)}. Finished payments are remembered for B24PAY_RETENTION_DAYS.")
         return Exit.DONE if not unknown else Exit.PARTLY if len(unknown) < len(found) else Exit.REFUSED
 

@@ -4,7 +4,7 @@ Data goes to stdout, everything else to stderr. An error has a cause, a next ste
 `--json` it is one JSON object on stderr.
 """
 
-import difflib
+import gc
 import importlib
 import json
 import sys
@@ -15,7 +15,6 @@ import click
 
 from cli.exits import INTERRUPTED, CommandError, Exit
 from cli.output import Output
-from config.redaction import redact
 
 # Where each verb lives. Loaded at first use: `b24pay --help` and shell completion stay quick.
 _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -38,6 +37,9 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 
 
+_GARBAGE_THRESHOLD: Final = 50_000
+
+
 class Verbs(click.Group):
     """A group that imports a verb's module when the verb is used."""
 
@@ -57,8 +59,12 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb; a misspelt one is refused with the nearest that there is."""
+        if args[0] in _VERBS or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        import difflib
+
         near = difflib.get_close_matches(args[0], _VERBS, n=2, cutoff=0.5)
-        if args[0] in _VERBS or args[0].startswith("-") or not near:
+        if not near:
             return super().resolve_command(ctx, args)
         meant = " or ".join(map(repr, near))
         raise click.UsageError(f"No such command {args[0]!r}. Did you mean {meant}?", ctx)
@@ -77,6 +83,8 @@ def b24pay() -> None:
 
 def main() -> None:
     """The console script."""
+    # What is imported stays; looking for garbage in it again and again is a tenth of a short command's time.
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -100,6 +108,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _misused(output: Output, error: click.UsageError, arguments: Sequence[str]) -> int:
+    from config.redaction import redact
+
     help_step = f"See `{error.ctx.command_path} --help`." if error.ctx else "See `b24pay --help`."
     if any(redact(word) != word for word in arguments):
         help_step += (

@@ -1,4 +1,7 @@
-"""What a command writes: data on stdout, everything else on stderr, and no crash when the reader has gone."""
+"""What a command writes: data on stdout, everything else on stderr, and no crash when the reader has gone.
+
+rich is imported where something is drawn: plain text and JSON for a pipe cost nothing of it.
+"""
 
 import contextlib
 import functools
@@ -6,21 +9,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TextIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.status import Status
-from rich.table import Table
-from rich.text import Text
 
 from cli.exits import CommandError, Exit
 
+if TYPE_CHECKING:
+    from rich.console import Console, Group, RenderableType
+    from rich.status import Status
+    from rich.table import Table
+    from rich.text import Text
+
 Document = Mapping[str, object]
 # Without a terminal there is no width to fit: a row stays one line, whatever a portal's error text is like.
-_WIDE: Final = 10_000
-# A column of words stays readable down to this width; below it a table is shown row by row.
-_NARROWEST: Final = 12
+WIDE: Final = 10_000
 
 
 class Output:
@@ -31,25 +35,33 @@ class Output:
         self.closed = False  # the reader of stdout has gone; nobody sees data any more
         self._spinner: Status | None = None
         self._stdout = stdout or sys.stdout or _nothing()
-        self._console = _console(self._stdout)
-        self.errors = _console(stderr or sys.stderr or _nothing())
+        self._stderr = stderr or sys.stderr or _nothing()
 
-    @property
+    @cached_property
     def live(self) -> bool:
         """Whether progress may be drawn: only for a person at a terminal, on stderr."""
-        return self.errors.is_terminal
+        return _may_be_terminal(self._stderr) and self.errors.is_terminal
 
     @property
     def watched(self) -> bool:
         """Whether stdout is a person's terminal."""
-        return self._console.is_terminal and not self.json
+        return not self.json and self._is_terminal
 
-    @property
-    def console(self) -> Console:
+    @cached_property
+    def _is_terminal(self) -> bool:
+        return _may_be_terminal(self._stdout) and self.console.is_terminal
+
+    @cached_property
+    def console(self) -> "Console":
         """The console behind stdout, for live displays on a terminal."""
-        return self._console
+        return _console(self._stdout)
 
-    def data(self, document: Document, shown: RenderableType | Callable[[], RenderableType]) -> None:
+    @cached_property
+    def errors(self) -> "Console":
+        """The console behind stderr, for progress on a terminal."""
+        return _console(self._stderr)
+
+    def data(self, document: Document, shown: "RenderableType | Callable[[], RenderableType]") -> None:
         """Write one piece of data: the document for scripts, or what is shown to people.
 
         Raises CommandError where stdout takes no more; a reader that has gone is no error.
@@ -66,17 +78,25 @@ class Output:
                 cause = f"The output cannot be written: {error.strerror}. What the command has done stays done."
                 raise CommandError(cause, "Give stdout a place with room, then look again.", Exit.TEMPORARY) from None
 
-    def _rendered(self, shown: RenderableType | Callable[[], RenderableType]) -> str:
-        with self._console.capture() as capture:
-            self._console.print(shown() if callable(shown) else shown, soft_wrap=isinstance(shown, str))
-        return capture.get() if self._console.is_terminal else _unpadded(capture.get())
+    def _rendered(self, shown: "RenderableType | Callable[[], RenderableType]") -> str:
+        if isinstance(shown, str) and not self._is_terminal and _is_plain(shown):
+            return _unpadded(shown + "\n")
+        with self.console.capture() as capture:
+            self.console.print(shown() if callable(shown) else shown, soft_wrap=isinstance(shown, str))
+        return capture.get() if self._is_terminal else _unpadded(capture.get())
 
     def note(self, text: str, style: str = "") -> None:
         """Tell a person something that is not data."""
         try:
-            self.errors.print(Text(plain(text), style=style), soft_wrap=True)
+            if self.live:
+                from rich.text import Text
+
+                self.errors.print(Text(plain(text), style=style), soft_wrap=True)
+            else:
+                self._stderr.write(plain(text) + "\n")
+                self._stderr.flush()
         except OSError:
-            self._forget(self.errors.file)
+            self._forget(self._stderr)
 
     @contextlib.contextmanager
     def busy(self, text: str) -> Iterator[None]:
@@ -125,55 +145,44 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def cell(value: object, style: str = "") -> Text:
+def cell(value: object, style: str = "") -> "Text":
     """A table cell of plain text; None shows as a dash."""
+    from rich.text import Text
+
     return Text("-" if value is None or value == "" else plain(value), style=style)
-
-
-class FittingTable(Table):
-    """A table that is shown row by row where the terminal is too narrow to keep its ids and numbers whole."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table, or one list of names and values per row."""
-        if len(self.columns) < 3 or self._least(console) <= options.max_width:  # noqa: PLR2004 - two columns are a list
-            yield from super().__rich_console__(console, options)
-            return
-        if self.title:
-            yield Text(str(self.title), style="bold")
-        names = [str(column.header) for column in self.columns]
-        for number, row in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
-            if number:
-                yield ""
-            yield facts(dict(zip(names, row, strict=True)))
-
-    def _least(self, console: Console) -> int:
-        """The width at which nothing but columns of words is folded."""
-        unlimited, kept = console.options.update(width=_WIDE), []
-        for column in self.columns:
-            width = max(console.measure(each, options=unlimited).maximum for each in (column.header, *column.cells))
-            kept.append(width if column.no_wrap else min(width, _NARROWEST))
-        return sum(kept) + 2 * (len(kept) - 1)
 
 
 def table(
     *columns: str, title: str | None = None, numbers: Sequence[str] = (), words: Sequence[str] | None = None
-) -> Table:
+) -> "Table":
     """A table in the one look that every command has.
 
     `numbers` names the columns that align right, `words` those that may be folded (the last one, where not given).
     """
+    from cli.fitting import FittingTable
+
     made = FittingTable(
         title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
     )
     folded = columns[-1:] if words is None else words
     for name in columns:
-        whole = len(columns) > 2 and name not in folded  # noqa: PLR2004 - as above
+        whole = len(columns) > 2 and name not in folded  # noqa: PLR2004 - two columns are a list
         made.add_column(name, justify="right" if name in numbers else "left", overflow="fold", no_wrap=whole)
     return made
 
 
-def facts(document: Mapping[str, object]) -> Table:
+def group(*parts: "RenderableType") -> "Group":
+    """Several things below each other."""
+    from rich.console import Group
+
+    return Group(*parts)
+
+
+def facts(document: Mapping[str, object]) -> "Table":
     """Names and values of one thing, one a line."""
+    from rich.table import Table
+    from rich.text import Text
+
     made = Table(show_header=False, box=None, pad_edge=False)
     made.add_column(style="dim")
     made.add_column(overflow="fold")
@@ -192,8 +201,10 @@ STATE_STYLES: Final[Mapping[str, str]] = {
 }
 
 
-def state(value: str) -> Text:
+def state(value: str) -> "Text":
     """A payment's state in its colour."""
+    from rich.text import Text
+
     return Text(value, style=STATE_STYLES.get(value, ""))
 
 
@@ -215,6 +226,18 @@ def _nothing() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - a stream like stdout, open until the end
 
 
-def _console(stream: TextIO) -> Console:
+def _may_be_terminal(stream: TextIO) -> bool:
+    """Whether it is worth asking a console, which also knows what the environment says of terminals."""
+    return stream.isatty() or "FORCE_COLOR" in os.environ or "TTY_COMPATIBLE" in os.environ
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a console would print the text as it is."""
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+def _console(stream: TextIO) -> "Console":
+    from rich.console import Console
+
     terminal = stream.isatty()
-    return Console(file=stream, width=None if terminal else _WIDE, highlight=False, markup=False, emoji=False)
+    return Console(file=stream, width=None if terminal else WIDE, highlight=False, markup=False, emoji=False)

@@ -1,6 +1,5 @@
 """`b24pay pay`: one invoice, and on request the wait for its end."""
 
-import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING, Final, assert_never
@@ -122,12 +121,14 @@ def _accepted(opened: "Opened", output: Output) -> "Payment":
 
 async def _wait_for(session: Session, handle: str, payment: "Payment", timeout_s: float | None) -> "Payment":
     """The payment when it ended, when time is up, or when its lane is held and waiting is in vain."""
+    from asyncio import sleep
+
     from ledger.payment import OPEN
 
     end = None if timeout_s is None else time.monotonic() + timeout_s
     look_s = _FIRST_LOOK_S
     while payment.state in OPEN and (end is None or time.monotonic() < end):
-        await asyncio.sleep(look_s if end is None else max(0.0, min(look_s, end - time.monotonic())))
+        await sleep(look_s if end is None else max(0.0, min(look_s, end - time.monotonic())))
         look_s = min(look_s * 1.5, _LONGEST_LOOK_S)
         payment = (await session.ledger.find([handle]))[0] or payment
         lane = await lane_of(session, payment.portal)

@@ -5,18 +5,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Group
-from rich.text import Text
 
 from cli.enrolment import add
 from cli.exits import CommandError, Exit
 from cli.failures import answer_of, explained
 from cli.findings import document_of_findings, shown_findings
-from cli.output import Output, cell, facts, speaks, table
+from cli.output import Output, cell, facts, group, speaks, table
 from cli.session import Session, lane_of, open_session, require_portal, run
 from config.redaction import redact
 
 if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.text import Text
+
     from bitrix24.registry import StoredPortal
     from ledger.ledger import LaneView
 
@@ -118,7 +119,7 @@ async def _check_stored(session: Session, output: Output, key: str) -> Exit:
         return Exit.UNREACHABLE
     document = {"key": key, "usable": checkup.usable, "reached": True, **document_of_findings(checkup)}
     verdict = "usable" if checkup.usable else "NOT usable"
-    output.data(document, lambda: Group(f"Portal {key}: {verdict}", *shown_findings(checkup)))
+    output.data(document, lambda: group(f"Portal {key}: {verdict}", *shown_findings(checkup)))
     return Exit.DONE if checkup.usable else Exit.REFUSED
 
 
@@ -186,8 +187,8 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
     return run(work())
 
 
-def _unusable(key: str, cause: str, remedy: str) -> Group:
-    return Group(f"Portal {redact(key)}: NOT usable", cell(f"  error   {cause}  -> {remedy}", "red"))
+def _unusable(key: str, cause: str, remedy: str) -> "Group":
+    return group(f"Portal {redact(key)}: NOT usable", cell(f"  error   {cause}  -> {remedy}", "red"))
 
 
 def _document(stored: "StoredPortal", lane: "LaneView | None") -> dict[str, object]:
@@ -227,7 +228,7 @@ def _remembered_s(session: Session, lane: "LaneView | None") -> float:
     return session.settings.retention_days * _DAY_S if lane and any(lane.counts.values()) else 0.0
 
 
-def _lane_state(lane: "LaneView | None") -> Text:
+def _lane_state(lane: "LaneView | None") -> "Text":
     if lane is None:
         return cell("no lane: add the portal again", "red")
     return cell(f"held: {lane.held.code}", "yellow") if lane.held else cell("open", "green")

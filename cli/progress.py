@@ -1,4 +1,4 @@
-"""Progress of an import for a person at a terminal; silent everywhere else."""
+"""Progress of an import for a person at a terminal."""
 
 from types import TracebackType
 from typing import Self
@@ -44,7 +44,6 @@ class ImportProgress:
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             TextColumn("{task.fields[note]}"),
             console=output.errors,
-            disable=not output.live,
         )
         self._reading: TaskID | None = None
         self._paying: TaskID | None = None

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Group, RenderableType
-
 from cli.lookups import pages
-from cli.output import Output, cell, facts, table
+from cli.output import Output, cell, facts, group, table
 from cli.session import Session, require_portal
 from cli.showing import document_of, told
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from ledger.ledger import Held, LaneView
     from ledger.payment import Payment, Refusal
 
@@ -70,9 +70,9 @@ class Questions:
         return ", ".join(parts) + "."
 
 
-def what_to_do(questions: Questions) -> RenderableType:
+def what_to_do(questions: Questions) -> "RenderableType":
     """What a person can do about everything that was shown."""
-    return Group("", "What to do", facts({**questions.remedies, "decide yourself": _DECIDE}))
+    return group("", "What to do", facts({**questions.remedies, "decide yourself": _DECIDE}))
 
 
 async def open_questions(session: Session, portal: str | None) -> "AsyncIterator[list[Payment]]":
@@ -116,7 +116,7 @@ def show_questions(
     output.data({}, shown)
 
 
-def _next_read(lane: "LaneView | None", now: datetime) -> RenderableType:
+def _next_read(lane: "LaneView | None", now: datetime) -> "RenderableType":
     if lane is None or lane.held:
         return cell("held" if lane else "never", "yellow")
     if lane.owner or lane.due_at is None or lane.due_at <= now:

@@ -1,6 +1,5 @@
 """Reading doubts again because a person asked for it: what became of each, as far as one can wait for it."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +45,8 @@ class Reading:
 
 async def read_again(session: "Session", payments: "Sequence[Payment]", timeout_s: float) -> list[Reading]:
     """Have payments read now and wait for what that decides, as long as waiting is not in vain."""
+    from asyncio import sleep
+
     ids = [each.id for each in payments]
     for first in range(0, len(ids), _AT_ONCE):
         await session.ledger.read_again(ids[first : first + _AT_ONCE])
@@ -60,7 +61,7 @@ async def read_again(session: "Session", payments: "Sequence[Payment]", timeout_
             readings = [_without_worker(reading, taken) for reading in readings]
         if left_s <= 0 or not any(_is_worth_waiting(reading, now, left_s) for reading in readings):
             return readings
-        await asyncio.sleep(min(_LOOK_S, left_s))
+        await sleep(min(_LOOK_S, left_s))
 
 
 async def _looked(session: "Session", readings: Sequence[Reading], now: datetime) -> list[Reading]:

@@ -1,10 +1,9 @@
 """The parts a command works with, built once per command and closed with it."""
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cli.exits import CommandError, Exit
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from bitrix24.client import Client
     from bitrix24.registry import PortalRegistry
+    from config.plain import PlainSettings
     from config.settings import Settings
     from ledger.ledger import LaneView
     from ledger.redis import RedisLedger
@@ -27,14 +27,20 @@ CHECK_WITHIN_S: Final = 15.0
 _DAY_S: Final = 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
     """What is connected while a command runs."""
 
-    settings: "Settings"
+    settings: "PlainSettings"
     redis: "Redis"
     ledger: "RedisLedger"
-    registry: "PortalRegistry"
+
+    @cached_property
+    def registry(self) -> "PortalRegistry":
+        """The portals; most commands know them by their lanes alone and do not pay for what a portal needs."""
+        from bitrix24.registry import PortalRegistry
+
+        return PortalRegistry(self.redis, self.settings.secret_keys)
 
     def portal_client(self) -> "Client":
         """A client for live checks of portals; open it with `async with`."""
@@ -47,20 +53,31 @@ class Session:
 @asynccontextmanager
 async def open_session() -> AsyncIterator[Session]:
     """Read the settings and connect; raises ConfigurationError, or what an unreachable server raises."""
-    from config.settings import load_settings
+    from cli.lines import speak_when_needed
+    from config.plain import plain_settings
 
-    async with connected(load_settings()) as session:
+    settings = plain_settings()
+    speak_when_needed(settings.log_level)
+    async with _connected(settings) as session:
         yield session
 
 
 @asynccontextmanager
 async def connected(settings: "Settings") -> AsyncIterator[Session]:
     """A session on settings that are already read."""
-    from bitrix24.registry import PortalRegistry
+    from cli.lines import speak_on_stderr
+    from config.plain import PlainSettings
+
+    speak_on_stderr(settings)
+    async with _connected(PlainSettings.of(settings)) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _connected(settings: "PlainSettings") -> AsyncIterator[Session]:
     from config.connections import async_redis_client
     from ledger.redis import RedisLedger
 
-    speak_on_stderr(settings)
     async with async_redis_client(
         settings.redis_url, max_connections=_CONNECTIONS, decode_responses=False, client_name="b24pay-cli"
     ) as redis:
@@ -69,24 +86,16 @@ async def connected(settings: "Settings") -> AsyncIterator[Session]:
         ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=retention_s, max_attempts=1, quiet_s=0)
         try:
             await ledger.check_schema()
-            yield Session(settings, redis, ledger, PortalRegistry(redis, _secret_keys(settings)))
+            yield Session(settings, redis, ledger)
         finally:
             await ledger.close()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine on a loop of its own."""
+    import asyncio
+
     return asyncio.run(work)
-
-
-def speak_on_stderr(settings: "Settings") -> None:
-    """Log lines of the libraries must not mix with data; a person sees only what they should act on."""
-    from config.logging import configure_logging
-    from config.settings import LogLevel
-
-    chosen = "log_level" in settings.model_fields_set
-    level = settings.log_level if chosen else LogLevel.ERROR
-    configure_logging(settings.model_copy(update={"log_level": level}), stream=sys.stderr)
 
 
 async def lane_of(session: Session, portal: str) -> "LaneView | None":
@@ -105,7 +114,3 @@ async def require_portal(session: Session, portal: str) -> "LaneView":
             Exit.REFUSED,
         )
     return lane
-
-
-def _secret_keys(settings: "Settings") -> list[str]:
-    return [key.get_secret_value() for key in settings.secret_keys]

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
-
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Final
 
 from cli.output import cell
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 
 class Level(StrEnum):
@@ -31,8 +32,10 @@ class Symptom:
     remedy: str = ""
 
 
-def shown_symptoms(symptoms: Sequence[Symptom]) -> Table:
+def shown_symptoms(symptoms: Sequence[Symptom]) -> "Table":
     """A line each, the remedy below the finding; long ones go on below themselves."""
+    from rich.table import Table
+
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column()
@@ -43,7 +46,7 @@ def shown_symptoms(symptoms: Sequence[Symptom]) -> Table:
     return grid
 
 
-def summary(symptoms: Sequence[Symptom]) -> Text:
+def summary(symptoms: Sequence[Symptom]) -> "Text":
     """The whole in one line."""
     problems, warnings = (sum(each.level is level for each in symptoms) for level in (Level.PROBLEM, Level.WARNING))
     if not problems and not warnings:

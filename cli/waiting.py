@@ -1,6 +1,5 @@
 """Waiting for many payments to end: the ledger is asked in chunks until all are final."""
 
-import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -65,6 +64,8 @@ class Waiting:
 
     async def until_final(self, on_look: Callable[[Standing], None], *, timeout_s: float | None = None) -> None:
         """Look until all have ended, time is up, or everything that is left waits in held lanes."""
+        from asyncio import sleep
+
         end = None if timeout_s is None else time.monotonic() + timeout_s
         look_s = _FIRST_LOOK_S
         while True:
@@ -74,7 +75,7 @@ class Waiting:
             if not self._pending or self._all_held() or (end is not None and time.monotonic() >= end):
                 break
             look_s = _FIRST_LOOK_S if moved else min(look_s * 1.5, _LONGEST_LOOK_S)
-            await asyncio.sleep(look_s if end is None else max(0.0, min(look_s, end - time.monotonic())))
+            await sleep(look_s if end is None else max(0.0, min(look_s, end - time.monotonic())))
 
     def _note(self, line: int, payment: "Payment | None") -> bool:
         """Count a payment that ended; True when it did."""

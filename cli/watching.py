@@ -1,15 +1,11 @@
 """`b24pay stats` and `watch`: the lanes at a glance, once or live."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 import click
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from cli.exits import Exit
 from cli.numbers import Seconds, WholeNumber
@@ -17,6 +13,10 @@ from cli.output import STATE_STYLES, Output, cell, speaks, table
 from cli.session import Session, open_session, require_portal, run
 
 if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+
     from ledger.ledger import LaneView
 
 _STATES: Final = tuple(STATE_STYLES)
@@ -65,22 +65,30 @@ def watch(output: Output, portal: str | None, interval_s: float, count: int | No
 async def _watch(
     session: Session, output: Output, portals: Sequence[str] | None, interval_s: float, count: int | None
 ) -> None:
+    from asyncio import sleep
+
     before: Mapping[str, int] = {}
     looked_at = time.monotonic()
     looks = 0
-    with Live(console=output.console, screen=False, auto_refresh=False) if output.watched else _Plain() as live:
+    with _live(output) if output.watched else _Plain() as shown:
         while True:
             lanes = await session.ledger.lanes(portals)
             now, totals = time.monotonic(), _totals(lanes)
             paid_per_s = (totals["paid"] - before["paid"]) / max(now - looked_at, 1e-9) if before else 0.0
             before, looked_at, looks = totals, now, looks + 1
-            if isinstance(live, Live):
-                live.update(_lanes_table(lanes, paid_per_s), refresh=True)
-            else:
+            if isinstance(shown, _Plain):
                 output.data({**_document(lanes), "paid_per_s": round(paid_per_s, 1)}, _line(totals, paid_per_s))
+            else:
+                shown.update(_lanes_table(lanes, paid_per_s), refresh=True)
             if output.closed or looks == count:
                 return
-            await asyncio.sleep(interval_s)
+            await sleep(interval_s)
+
+
+def _live(output: Output) -> "Live":
+    from rich.live import Live
+
+    return Live(console=output.console, screen=False, auto_refresh=False)
 
 
 class _Plain:
@@ -115,7 +123,7 @@ def _document(lanes: Sequence["LaneView"]) -> dict[str, object]:
     }
 
 
-def _lanes_table(lanes: Sequence["LaneView"], paid_per_s: float | None = None) -> Table:
+def _lanes_table(lanes: Sequence["LaneView"], paid_per_s: float | None = None) -> "Table":
     rate = "" if paid_per_s is None else f"   {paid_per_s:.1f} paid/s"
     title = f"{len(lanes)} portal{'' if len(lanes) == 1 else 's'}{rate}"
     shown = table("portal", *_STATES, "lane", title=title, numbers=_STATES)
@@ -132,11 +140,13 @@ def _lanes_table(lanes: Sequence["LaneView"], paid_per_s: float | None = None) -
     return shown
 
 
-def _count(name: str, number: int) -> Text:
+def _count(name: str, number: int) -> "Text":
+    from rich.text import Text
+
     return Text(f"{number:,}", style=STATE_STYLES[name] if number else "dim")
 
 
-def _lane_state(lane: "LaneView") -> Text:
+def _lane_state(lane: "LaneView") -> "Text":
     if lane.held:
         return cell(f"held: {lane.held.code}: {lane.held.text}", "yellow")
     if lane.owner:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from config.addresses import Transport
 from config.connections import CONNECT_TIMEOUT_S, HEALTH_CHECK_S, celery_transport_options, celery_url
 from config.errors import ConfigurationError, Problem
-from config.settings import VISIBILITY_TIMEOUT_S, Settings
+from config.rules import VISIBILITY_TIMEOUT_S
+from config.settings import Settings
 
 QUEUE: Final = "payments"
 # Every command but the waiting for a message is answered in milliseconds. The worker's main loop stands still for this

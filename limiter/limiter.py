@@ -32,6 +32,8 @@ class Permit:
     `commands`: how many pay commands each request may carry; the believed cost of all of them, `reserved_s`, counts as
     spent until `observed` or `give_back` is told the figure.
     `free`: how many more requests the bucket would admit right now; 0 while the portal is paused.
+    `alone`: nobody knows whether, or how fast, the portal answers: before the first answer and after an outage. One
+    request is granted at a time then, and nothing should fly beside it.
     """
 
     granted: bool
@@ -42,6 +44,7 @@ class Permit:
     reserved_s: float = 0.0
     requests: int = 1  # 0 where not granted
     free: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,7 @@ class Limiter(Protocol):
     ) -> Permit:
         """Take permits for up to so many requests, unless the bucket is full, the portal is paused or the execution
         budget is spent or being spent too fast. `commands`: how many pay commands each request could carry; 0 for
-        requests without any. Before the first answer one request is granted at a time; so it is after an outage, where
-        the next one with commands waits until it is known how this one ended, or for 90 s."""
+        requests without any. Before the first answer one request is granted at a time."""
 
     async def give_back(
         self,
@@ -89,10 +91,9 @@ class Limiter(Protocol):
         account: str = "",
         made: bool = False,
         requests: int = 1,
-        commands: int = MOST_COMMANDS,
     ) -> None:
         """Return permits whose requests were not made, with the execution time they had reserved. `made`: they were
-        made and cost no execution time, so only that comes back. `commands`: as they were acquired."""
+        made and cost no execution time, so only that comes back."""
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """The portal answered QUERY_LIMIT_EXCEEDED: the bucket counts as full, the portal is paused, longer each time

@@ -20,15 +20,8 @@ class _Portal:
     bucket: Bucket = field(default_factory=Bucket)
     pause_ends_at: float = 0.0
     outages: int = 0
-    probe_at: float | None = None  # since when one request looks whether the portal is back
     speeds: defaultdict[str, Speed] = field(default_factory=lambda: defaultdict(Speed))
     accounts: defaultdict[str, Account] = field(default_factory=lambda: defaultdict(Account))
-
-    def probe_wait_s(self, now: float) -> float:
-        """How long to wait for the request that looks whether the portal is back."""
-        if self.probe_at is None or not self.probe_at <= now < self.probe_at + pace.FLIGHT_S:
-            return 0.0
-        return min(pace.PROBE_LOOK_S, self.probe_at + pace.FLIGHT_S - now)
 
 
 class MemoryLimiter:
@@ -52,7 +45,7 @@ class MemoryLimiter:
         wait_s = max(
             0.0 if room else known.bucket.wait_s(level, limits, now),
             known.pause_ends_at - now,
-            max(budget.wait_s(command_s, fitting, limits, now), known.probe_wait_s(now)) if commands else 0.0,
+            budget.wait_s(command_s, fitting, limits, now) if commands else 0.0,
         )
         left_s, reserved_s = budget.left_s(limits, now), 0.0
         if wait_s > pace.ROUNDING / 2:
@@ -63,11 +56,10 @@ class MemoryLimiter:
                 execution_left_s=left_s,
                 commands=fitting,
                 requests=0,
-                free=0 if known.outages or known.pause_ends_at > now else room,
+                free=0 if known.pause_ends_at > now else room,
             )
-        count = 1 if known.outages or speed.command_s is None else max(1, min(requests, room))
-        if commands and known.outages:
-            known.probe_at = now
+        alone = speed.command_s is None or known.outages > 0
+        count = 1 if alone else max(1, min(requests, room))
         if commands:
             count = budget.requests(count, fitting * command_s, limits, now)
         known.bucket.grant(count, level, busy_at, now)
@@ -84,7 +76,8 @@ class MemoryLimiter:
             commands=fitting,
             reserved_s=reserved_s,
             requests=count,
-            free=0 if known.outages else room - count,
+            free=room - count,
+            alone=alone,
         )
 
     async def give_back(
@@ -96,12 +89,9 @@ class MemoryLimiter:
         account: str = "",
         made: bool = False,
         requests: int = 1,
-        commands: int = MOST_COMMANDS,
     ) -> None:
         """Return permits whose requests were not made, or only the execution time that they did not use."""
         known = self._portals[portal]
-        if commands:
-            known.probe_at = None
         if not made:
             known.bucket.give_back(requests)
         known.accounts[account].take_back(reserved_s)
@@ -110,7 +100,6 @@ class MemoryLimiter:
     async def refused(self, portal: str, limits: Limits) -> float:
         """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""
         now, known = self._clock(), self._portals[portal]
-        known.probe_at = None
         anew = known.pause_ends_at <= now
         if anew:
             known.pause_ends_at = now + pace.REFUSED.pause_s(known.bucket.refusals, self._chance())
@@ -131,7 +120,6 @@ class MemoryLimiter:
     async def backoff(self, portal: str) -> float:
         """Pause a portal that is out of order; an outage seen during a pause belongs to the step before it."""
         now, known = self._clock(), self._portals[portal]
-        known.probe_at = None
         if known.pause_ends_at <= now:
             known.pause_ends_at = now + pace.BACKOFF.pause_s(known.outages, self._chance())
             known.outages += 1
@@ -141,7 +129,7 @@ class MemoryLimiter:
         """Learn from an answered request; it also ends the row of refusals that makes pauses grow."""
         now, known = self._clock(), self._portals[portal]
         speed, budget = known.speeds[account], known.accounts[account]
-        known.outages, known.probe_at = 0, None
+        known.outages = 0
         known.bucket.answered(now - observation.took_s)
         told_s, cost_s = believable(observation.commands_s, observation.took_s), 0.0
         if observation.commands > 0:
@@ -152,7 +140,6 @@ class MemoryLimiter:
 
     async def unanswered(self, portal: str, commands: int, took_s: float, *, account: str = "") -> None:
         """Believe that each command takes so long at least; what was reserved stays spent."""
-        self._portals[portal].probe_at = None
         if commands > 0:
             self._portals[portal].speeds[account].give_up(commands, took_s)
 

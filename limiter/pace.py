@@ -19,8 +19,6 @@ MOST_DOUBLINGS: Final = 30
 
 # No request is in flight for longer: whoever asked may have died.
 FLIGHT_S: Final = 90.0
-# Who waits for the answer of the one request that looks whether a portal is back asks again so soon.
-PROBE_LOOK_S: Final = 5.0
 
 # The portal says nothing about how long to wait after a 429; its own steps are minutes (`protocol.md` §5).
 EXECUTION_STEP_S: Final = 60.0

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 
-from config.redaction import redact
 from ledger.payment import Handle, NewPayment, PortalKey
 from tasks.errors import InvalidPayment
 
@@ -71,6 +70,8 @@ def _text(name: str, value: object, problems: list[str]) -> str | None:
 def _shown(value: object) -> str:
     """A value as a message may show it: short, printable, and of simple types only."""
     if value is None or isinstance(value, str | int | float):
+        from config.redaction import redact
+
         text = redact(ascii(value))  # somebody may give a webhook where a portal's key belongs
         return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what fits a line of a log
     return f"of type {type(value).__name__}"

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
 from config.failpoints import failpoint
-from config.redaction import redact
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment, State
 from ledger.payment import Payment as Row
@@ -145,6 +144,8 @@ def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
+        from config.redaction import redact
+
         raise LedgerUnavailable(
             f"Redis did not answer ({type(error).__name__}): {redact(str(error))}; check REDIS_URL and the server, "
             f"then send the same request again: it joins the payment if that was written down"
@@ -155,7 +156,7 @@ def _as_unavailable() -> Iterator[None]:
 def _ledger(pid: int) -> "ProducerLedger":
     """Connect once per process: `pid` is the cache's key, because a fork needs sockets of its own."""
     from config.connections import redis_client
-    from config.settings import load_settings
+    from config.plain import plain_settings
     from ledger.redis import ProducerLedger
 
-    return ProducerLedger(redis_client(load_settings().redis_url, decode_responses=False))
+    return ProducerLedger(redis_client(plain_settings().redis_url, decode_responses=False))

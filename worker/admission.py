@@ -6,7 +6,7 @@ event loop and acknowledges when the ledger has it, which costs about a third of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -58,9 +58,13 @@ class Admission:
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._refused: asyncio.Queue[Refused] = asyncio.Queue()
 
-    def admit(self, request: Request) -> None:
-        """Take a request from any thread."""
-        self._loop.call_soon_threadsafe(self._requests.put_nowait, request)
+    def admit(self, requests: Iterable[Request]) -> None:
+        """Take requests from any thread; what comes together is written together."""
+        self._loop.call_soon_threadsafe(self._put, requests)
+
+    def _put(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._requests.put_nowait(request)
 
     async def run(self) -> None:
         """Write groups of requests until cancelled; what is not written was not acknowledged either."""
@@ -122,22 +126,43 @@ def _acknowledge(request: Request) -> None:
         log.warning("admission.unacknowledged", task_id=request.handle, error=type(error).__name__)
 
 
+class Gathering:
+    """Requests of one turn of Celery's event loop, handed to the admission at its end: the messages that were fetched
+    in one step come to the ledger in one step, and the payments' loop is woken once."""
+
+    def __init__(self, admission: Admission, consumer: Any) -> None:
+        self._admission = admission
+        self._consumer = consumer
+        self._requests: list[Request] = []
+
+    def add(self, request: Request) -> None:
+        """Take a request while messages are delivered."""
+        if not self._requests:
+            self._consumer.call_soon(self._hand_over)
+        self._requests.append(request)
+
+    def _hand_over(self) -> None:
+        requests, self._requests = self._requests, []
+        self._admission.admit(requests)
+
+
 def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
     """Celery's hook: what this consumer does with a `tasks.pay_invoice` message."""
     admission: Admission = consumer.controller.payments.admission
+    gathering = Gathering(admission, consumer)
     revoked = consumer.controller.state.revoked
 
     def on_message(message: Any, body: Any, ack: Any, *_: Any, **_options: Any) -> None:
         eta = moment(message.headers.get("eta"))
         if eta is not None and eta > datetime.now(UTC):
-            consumer.later(eta, lambda: admit(message, ack))
+            consumer.later(eta, lambda: admission.admit([request_of(message, ack)]))
         else:
-            admit(message, ack)
+            gathering.add(request_of(message, ack))
 
-    def admit(message: Any, ack: Any) -> None:
+    def request_of(message: Any, ack: Any) -> Request:
         handle = message.headers["id"]
         wanted = _withdrawn(message.headers, revoked) or _wanted(handle, message)
-        admission.admit(Request(handle, wanted, lambda: ack(log, consumer.connection_errors)))
+        return Request(handle, wanted, lambda: ack(log, consumer.connection_errors))
 
     return on_message
 
@@ -152,7 +177,7 @@ def bulk_strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
         withdrawn = _withdrawn(message.headers, revoked)
         if withdrawn is None:
             return ordinary(message, body, ack, *rest, **options)
-        admission.admit(Request(message.headers["id"], withdrawn, lambda: ack(log, consumer.connection_errors)))
+        admission.admit([Request(message.headers["id"], withdrawn, lambda: ack(log, consumer.connection_errors))])
         return None
 
     return on_message

@@ -18,7 +18,7 @@ from worker.outages import is_outage
 log = structlog.get_logger(__name__)
 
 # Lanes come in portions, so that a process that is free gets its share of what became due together.
-TAKEN_AT_ONCE, TAKEN_UNDER_STRAIN = 16, 4
+TAKEN_AT_ONCE = 4
 # A wake-up hint can be lost (it is a mere PUBLISH), so the due-set is looked at this often in any case.
 LONGEST_SLEEP_S = 0.5
 AFTER_OUTAGE_S = 0.5  # Redis did not answer: ask again after this
@@ -64,8 +64,7 @@ class Dispatcher:
     async def _turn(self) -> None:
         """Take what is due, or sleep until something is."""
         began = self._clock()
-        portion = TAKEN_UNDER_STRAIN if self._load.is_strained else TAKEN_AT_ONCE
-        asked = min(MOST_LANES - len(self._driving), portion)
+        asked = min(MOST_LANES - len(self._driving), TAKEN_AT_ONCE)
         if not asked:
             await asyncio.wait(self._driving, return_when=asyncio.FIRST_COMPLETED)
             return

@@ -97,7 +97,7 @@ async def read_some(lane: Lane, deps: Deps) -> Permit:
         lane.launch(read_and_settle(lane, due, deps))
     else:
         lane.lease.backlog = replace(lane.lease.backlog, doubts=0)
-        await deps.limiter.give_back(lane.key, lane.limits, commands=0)
+        await deps.limiter.give_back(lane.key, lane.limits)
     return permit
 
 
@@ -142,7 +142,7 @@ async def send_some(lane: Lane, deps: Deps) -> Permit:
         # From here on a crash may hide a payment that went through.
         failpoint("lane.claimed", claimed.payments)
         lane.wait_s, lane.lingers_until = 0.0, None
-        lane.probing = permit.command_s is None
+        lane.probing = permit.alone
     for payments in batches:
         lane.launch(send_and_settle(lane, payments, claim_began, deps, reserved_s=reserved_s))
     if unused := permit.requests - len(batches):
@@ -204,6 +204,7 @@ async def send_and_settle(
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
+        lane.took_s = reply.took_s
         await learn(lane, _observation(reply, reserved_s), deps)
         errors = [answer for answer in reply.answers if isinstance(answer, PortalError)]
         await heed(lane, errors, deps, reply=reply)

@@ -39,7 +39,7 @@ async def learn_of_failure(lane: Lane, error: PortalError, failed: Observation, 
     with _whatever_happens(lane):
         if isinstance(error, NoAnswer):
             await deps.limiter.unanswered(lane.key, failed.commands, failed.took_s)
-        else:
+        elif failed.reserved_s:
             await deps.limiter.give_back(lane.key, lane.limits, reserved_s=failed.reserved_s, made=True)
 
 

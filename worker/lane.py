@@ -18,7 +18,8 @@ log = structlog.get_logger(__name__)
 MOST_LANES = 500  # lanes driven at once by one process; each costs a few kilobytes and its requests in flight
 # While other lanes wait for room, or other processes may have more time than this one, a lane claims for this long and
 # goes to the end of the line.
-SLICE_S = 3.0
+SLICE_S = 2.0
+QUICK_S = 1.0
 MOST_IN_FLIGHT = 64  # a whole standard burst (50) may be on its way at once
 MOST_AT_ONCE = 4  # requests that one claim fills; more would keep the ledger from everybody for too long
 # While a request is in flight, an unfilled batch waits this long for more payments: requests are what a portal counts.
@@ -43,10 +44,11 @@ class Lane:
     wait_s: float = 0.0  # when released, the queue is driven again after this long
     batch: int = MOST_COMMANDS  # payments that a request is worth, as the latest permit said
     singly: bool = False  # this portal wants no pays in batches
-    probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
+    probing: bool = False  # first contact, or the first after an outage: nothing flies beside it
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
     look_s: float = FIRST_LOOK_S
+    took_s: float = 0.0  # by the latest answered request
     lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
     _in_flight: set[asyncio.Task[None]] = field(default_factory=set)
     _nudge: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,15 +75,15 @@ class Lane:
         """Whether the lane may claim more."""
         if self.closing or self.clock() >= self.believed_until:
             return False
-        is_wanted = self.neighbours() >= MOST_LANES or self.load.is_strained
+        # Handing back waits for what is in flight, and slow requests are not what strains a process.
+        strains = self.load.is_strained and self.took_s < QUICK_S
+        is_wanted = self.neighbours() >= MOST_LANES or strains
         return not is_wanted or self.clock() < self.slice_until
 
     def room(self) -> int:
         """How many more requests may be sent beside those in flight."""
-        if not self.busy:
-            return MOST_AT_ONCE
-        if self.probing or self.load.is_full:
-            return 0
+        if self.load.is_full or (self.probing and self.busy):
+            return 0 if self.busy else 1
         return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
 
     def is_worth_a_request(self, waiting: int) -> bool:

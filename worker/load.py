@@ -10,11 +10,15 @@ from typing import Final
 
 # Each holds its payments in memory.
 MOST_REQUESTS: Final = 256
+# A whole standard burst goes out at once; where much more comes up at once, it is first seen how that goes.
+FIRST_REQUESTS: Final = 32
 # So few keep one core busy, whatever the portals do.
 LEAST_REQUESTS: Final = 4
 PULSE_S: Final = 0.05
 LATE_S: Final = 0.03
 FEWER: Final = 0.7
+# A late pulse is remembered for so many: meanwhile there are MORE requests a pulse, otherwise twice as many.
+REMEMBERED: Final = 60
 MORE: Final = 2
 
 
@@ -23,7 +27,8 @@ class Load:
 
     def __init__(self) -> None:
         self.requests = 0
-        self.most = float(MOST_REQUESTS)
+        self.most = float(FIRST_REQUESTS)
+        self._strained = 0  # pulses for which a late one is remembered
 
     @property
     def is_full(self) -> bool:
@@ -33,14 +38,18 @@ class Load:
     @property
     def is_strained(self) -> bool:
         """Whether the loop was late within the last seconds: another process may have time."""
-        return self.most < MOST_REQUESTS
+        return self._strained > 0
 
     def felt(self, late_s: float) -> None:
         """The loop came back to us so much later than asked for."""
         if late_s > LATE_S:
             self.most = max(float(LEAST_REQUESTS), FEWER * min(self.most, self.requests))
-        else:
-            self.most = min(float(MOST_REQUESTS), self.most + MORE)
+            self._strained = REMEMBERED
+            return
+        more = self.most + MORE if self.is_strained else 2 * self.most
+        # What is not used says nothing about what could be.
+        self.most = min(more, max(FIRST_REQUESTS, 2.0 * self.requests), MOST_REQUESTS)
+        self._strained = max(0, self._strained - 1)
 
     async def feel(self) -> None:
         """Feel the loop's pulse until cancelled."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from ledger.ledger import Backlog, Held, LaneView
-from ledger.payment import Evidence, Handle, Payment, PaymentId, PortalKey, Refusal, State
+from ledger.payment import Evidence, Handle, NewPayment, Payment, PaymentId, PortalKey, Refusal, State
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable
 
 # What a script answers: nested lists of strings and integers. Lua does not tell an empty list from an empty table.
@@ -121,6 +121,32 @@ def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
         read_at=read_at,
         because=record.get("n"),
         after=PaymentId(record["r"]) if record.get("r") else None,
+    )
+
+
+def accepted(ask: NewPayment, enqueued_at: Reply, after: Sequence[Reply]) -> Payment:
+    """The payment that a request has become, as it was written down; `after` holds its `r`, where it has one."""
+    paid_before = text(after[0]) if after else ""
+    return Payment(
+        id=PaymentId(ask.id),
+        portal=ask.portal,
+        invoice_id=ask.invoice_id,
+        pay_system_id=ask.pay_system_id,
+        bx_rest_handler=ask.bx_rest_handler,
+        idempotency_key=ask.idempotency_key,
+        state=State.QUEUED,
+        attempts=0,
+        deaths=0,
+        enqueued_at=instant(text(enqueued_at)),
+        sent_at=None,
+        finished_at=None,
+        paid_at=None,
+        evidence=None,
+        error=None,
+        duplicate=False,
+        claim="",
+        quiet_until=None,
+        after=PaymentId(paid_before) if paid_before else None,
     )
 
 

@@ -3,6 +3,7 @@
 A step is built and read without a connection, so the synchronous and the asynchronous ledger share them all.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -100,23 +101,29 @@ def check_schema() -> Step[int]:
 
 def open_payments(requests: Sequence[NewPayment]) -> Step[list[Opened]]:
     """Write requests down."""
-    arguments: list[Argument] = []
-    for ask in requests:
-        arguments += (ask.id, ask.portal, ask.invoice_id)
-        arguments.append("" if ask.pay_system_id is None else ask.pay_system_id)
-        arguments += (ask.bx_rest_handler or "", ask.idempotency_key or "")
+    asked = [
+        (
+            ask.id,
+            ask.portal,
+            str(ask.invoice_id),
+            "" if ask.pay_system_id is None else str(ask.pay_system_id),
+            ask.bx_rest_handler or "",
+            ask.idempotency_key or "",
+        )
+        for ask in requests
+    ]
 
     def decode(reply: Reply) -> list[Opened]:
         answers = records.items(reply)
         return [_opened(ask, records.items(answer)) for ask, answer in zip(requests, answers, strict=True)]
 
-    return Step("open", arguments, decode)
+    return Step("open", (json.dumps(asked),), decode)
 
 
 def _opened(ask: NewPayment, answer: list[Reply]) -> Opened:
     match answer:
-        case ["A", row]:
-            return Accepted(records.known_payment(row))
+        case ["A", enqueued_at, *after]:
+            return Accepted(records.accepted(ask, enqueued_at, after))
         case ["J", row]:
             return Joined(records.known_payment(row))
         case ["D", row]:

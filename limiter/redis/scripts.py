@@ -33,7 +33,6 @@ _NUMBERS: Final = {
     "limit_least_share": account.LIMIT_LEAST_SHARE,
     "limit_safe_share": account.LIMIT_SAFE_SHARE,
     "flight_s": pace.FLIGHT_S,
-    "probe_look_s": pace.PROBE_LOOK_S,
     "permit_to_send_s": account.PERMIT_TO_SEND_S,
     "target_s": speed.TARGET_S,
     "first_commands": speed.FIRST_COMMANDS,

@@ -6,7 +6,6 @@ Keys
         cut_at, bound, cut_burst, granted        what is believed since the portal's last refusal
         pause_ends_at                            nothing is granted before
         refusals, outages                        steps in a row so far; gone after an answer
-        probe_at                                 after an outage: since when one request looks whether it is over
     the same hash for the pay method, else b24pay:{0}:limit:v1:<portal>:account:<name>
         command_s, base_s, fit                   believed seconds of one pay command and of a request; the sums behind
         used_s, reset_at, settled_at             the portal's own figure of execution time
@@ -61,8 +60,8 @@ class RedisLimiter:
 
         A replay after a lost reply costs as many permits more: the portal is then asked slower than it allows.
         """
-        granted, wait_s, command_s, left_s, fitting, reserved_s, count, free = cast(
-            "tuple[int, str, str, str, int, str, int, int]",
+        granted, wait_s, command_s, left_s, fitting, reserved_s, count, free, alone = cast(
+            "tuple[int, str, str, str, int, str, int, int, int]",
             await self._acquire(
                 keys=[self._key(portal), self._key(portal, account)],
                 args=[
@@ -87,6 +86,7 @@ class RedisLimiter:
             reserved_s=float(reserved_s),
             requests=int(count),
             free=int(free),
+            alone=bool(alone),
         )
 
     async def give_back(
@@ -98,12 +98,10 @@ class RedisLimiter:
         account: str = "",
         made: bool = False,
         requests: int = 1,
-        commands: int = MOST_COMMANDS,
     ) -> None:
         """Return permits whose requests were not made, or only the execution time that they did not use."""
         keys = [self._key(portal), self._key(portal, account)]
-        args = [reserved_s, limits.execution_window_s, 0 if made else requests, commands]
-        await self._give_back(keys=keys, args=args)
+        await self._give_back(keys=keys, args=[reserved_s, limits.execution_window_s, 0 if made else requests])
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""
@@ -139,8 +137,8 @@ class RedisLimiter:
 
     async def unanswered(self, portal: str, commands: int, took_s: float, *, account: str = "") -> None:
         """Believe that each command takes so long at least; what was reserved stays spent."""
-        keys = [self._key(portal, account), self._key(portal)]
-        await self._unanswered(keys=keys, args=[commands, took_s, _KEEP_MS])
+        if commands > 0:
+            await self._unanswered(keys=[self._key(portal, account)], args=[commands, took_s, _KEEP_MS])
 
     async def pace(self, portal: str, limits: Limits, *, account: str = "") -> Pace:
         """What is believed now; changes nothing."""

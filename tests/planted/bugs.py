@@ -106,7 +106,7 @@ OF_LEASES: Final = (
     ),
     _bug(
         "a lease may be shorter than a call",
-        "config/settings.py",
+        "config/rules.py",
         "if settings.lease_s <= settings.http_total_s and",
         "if False and",
         "tests/unit/config/test_settings.py::test_the_lease_must_outlive_the_call",

@@ -18,7 +18,7 @@
   ARGV[7]  commands     that each request could carry
   ARGV[8]  keep_ms      expiry of an unused portal
   ARGV[9]  requests     to grant at most
-  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s, requests, free};
+  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s, requests, free, alone 1|0};
            seconds as strings
 ]]
 local limits = {
@@ -76,15 +76,6 @@ local function affordable(most, cost)
   return math.max(1, math.min(most, free, math.floor(math.max(0, limit - spent) / cost)))
 end
 
--- How long to wait for the request that looks whether the portal is back.
-local function probe_wait()
-  local since = bucket.probe_at
-  if not since or since > now or now >= since + NUMBERS.flight_s then
-    return 0
-  end
-  return math.min(NUMBERS.probe_look_s, since + NUMBERS.flight_s - now)
-end
-
 local function reserve(requests, cost)
   local limit = limit_of(account, limits)
   local before = spent_of(account) + (requests - 1) * cost -- all but the last are free
@@ -117,10 +108,7 @@ if room == 0 then
   bucket_wait = math.max(ROUNDING, (level + limits.reserve + 1 - limits.burst) / rate)
 end
 local count = fitting()
-local wait = math.max(0, bucket_wait, bucket.pause_ends_at - now)
-if commands > 0 then
-  wait = math.max(wait, account_wait(count), probe_wait())
-end
+local wait = math.max(0, bucket_wait, bucket.pause_ends_at - now, commands > 0 and account_wait(count) or 0)
 
 local left = nil
 if account.spent_ends_at - now > ROUNDING then
@@ -129,14 +117,11 @@ elseif account.told_s then
   left = math.max(0, limit_of(account, limits) - spent_of(account))
 end
 
+local alone = bucket.outages > 0 or not speed.command_s
 local granted, requests, reserved = wait <= ROUNDING / 2, 0, 0
 if granted then
   wait = 0
-  local one = bucket.outages > 0 or not speed.command_s
-  requests = one and 1 or math.max(1, math.min(tonumber(ARGV[9]), room))
-  if commands > 0 and bucket.outages > 0 then
-    redis.call('HSET', KEYS[1], 'probe_at', micros(now))
-  end
+  requests = alone and 1 or math.max(1, math.min(tonumber(ARGV[9]), room))
   if commands > 0 then
     requests = affordable(requests, count * command_s)
   end
@@ -161,5 +146,6 @@ return {
   count,
   string.format('%.6f', reserved),
   requests,
-  (bucket.outages > 0 or bucket.pause_ends_at > now) and 0 or room - requests,
+  bucket.pause_ends_at > now and 0 or room - requests,
+  granted and alone and 1 or 0,
 }

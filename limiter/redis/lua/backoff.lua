@@ -15,7 +15,6 @@ local known = redis.call('HMGET', KEYS[1], 'pause_ends_at', 'outages')
 local pause_ends_at = instant(known[1], 0)
 local outages = tonumber(known[2] or 0)
 
-redis.call('HDEL', KEYS[1], 'probe_at')
 if pause_ends_at <= now then
   local step_s = math.min(tonumber(ARGV[2]), tonumber(ARGV[1]) * 2 ^ math.min(outages, tonumber(ARGV[3])))
   pause_ends_at = now + step_s * tonumber(ARGV[4])

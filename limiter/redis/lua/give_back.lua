@@ -8,12 +8,8 @@
   ARGV[1]  reserved_s  seconds
   ARGV[2]  window_s    seconds
   ARGV[3]  requests    0 for requests that were made and cost no execution time
-  ARGV[4]  commands    that each could have carried
   Returns  0
 ]]
-if tonumber(ARGV[4]) > 0 then
-  redis.call('HDEL', KEYS[1], 'probe_at')
-end
 local level, granted = unpack(redis.call('HMGET', KEYS[1], 'level', 'granted'))
 local requests = tonumber(ARGV[3])
 -- Without a level the hash has expired, and with it everything there was to give back.

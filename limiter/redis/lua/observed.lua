@@ -138,7 +138,7 @@ local function settle()
 end
 
 local cut_at = instant(redis.call('HGET', KEYS[1], 'cut_at'), 0)
-redis.call('HDEL', KEYS[1], 'outages', 'probe_at')
+redis.call('HDEL', KEYS[1], 'outages')
 -- An answer to what was sent before the refusal says nothing about it.
 if sent_at >= cut_at then
   redis.call('HDEL', KEYS[1], 'refusals')

@@ -34,7 +34,7 @@ end
 
 local function read_bucket(key)
   local known = redis.call('HMGET', key, 'level', 'level_at', 'busy_at', 'pause_ends_at', 'refusals', 'cut_at', 'bound',
-    'cut_burst', 'granted', 'outages', 'probe_at')
+    'cut_burst', 'granted', 'outages')
   return {
     level = tonumber(known[1] or 0),
     level_at = instant(known[2], 0),
@@ -46,7 +46,6 @@ local function read_bucket(key)
     cut_burst = tonumber(known[8] or 0),
     granted = tonumber(known[9] or 0),
     outages = tonumber(known[10] or 0),
-    probe_at = instant(known[11], nil),
   }
 end
 

@@ -54,7 +54,6 @@ if bucket.cut_at then
   burst = math.max(math.min(limits.burst, 1 + limits.reserve), burst - risen_burst(bucket, limits))
   redis.call('HSET', KEYS[1], 'cut_burst', exact(burst))
 end
-redis.call('HDEL', KEYS[1], 'probe_at')
 redis.call('HSET', KEYS[1],
   'level', exact(limits.burst + math.min(NUMBERS.behind, NUMBERS.behind_share * limits.burst)),
   'level_at', micros(now),

@@ -3,17 +3,12 @@
   A request was given up: its commands take so long at least, and the next request is smaller.
 
   KEYS[1]  account   hash
-  KEYS[2]  portal    hash
   ARGV[1]  commands  pay commands it carried
   ARGV[2]  took_s    seconds
   ARGV[3]  keep_ms   expiry of an unused portal
   Returns  0
 ]]
-redis.call('HDEL', KEYS[2], 'probe_at')
 local commands = tonumber(ARGV[1])
-if commands <= 0 then
-  return 0
-end
 local speed = read_speed(KEYS[1])
 local least_s = math.max(0, tonumber(ARGV[2]) - (speed.base_s or 0)) / commands
 speed.command_s = math.max(speed.command_s or 0, least_s)

@@ -165,6 +165,8 @@ class Opening:
         await ended(world, PAID)
         answer = await open_one(world, "h2", idempotency_key="again")
         assert isinstance(answer, Accepted)
+        assert answer.payment.after == "h1"
+        assert await found(world, "h2") == answer.payment
         assert await is_due(world)
         lease = await take_one(world)
         claim = await world.ledger.claim(lease, 10)
@@ -255,6 +257,27 @@ class Opening:
         asks = [an_ask(f"h{n}", invoice_id=n) for n in range(1, 1001)]
         answers = await world.ledger.open(asks)
         assert [answer.payment.id for answer in answers if isinstance(answer, Accepted)] == [ask.id for ask in asks]
+
+    async def test_one_call_for_several_lanes_fills_each_in_order(self, world: World):
+        """Whatever lies between them in the call, and whoever is refused."""
+        for portal in ("acme", "globex"):
+            await world.ledger.add_lane(portal)
+        asks = [an_ask(f"h{n}", portal=("acme", "globex", "nobody")[n % 3], invoice_id=n) for n in range(1, 31)]
+        answers = await world.ledger.open([*asks, an_ask("again", portal="acme", invoice_id=3)])
+        assert [isinstance(answer, UnknownPortal) for answer in answers[:30]] == [n % 3 == 2 for n in range(1, 31)]
+        assert isinstance(answers[30], Joined)
+        for lane, first in zip(await world.ledger.lanes(), (3, 1), strict=True):
+            waiting = await world.ledger.payments(lane.portal, State.QUEUED, 0, 100)
+            assert [payment.invoice_id for payment in waiting] == list(range(first, 31, 3))
+            assert lane.counts[State.QUEUED] == 10
+
+    async def test_names_keep_every_character(self, world: World):
+        """Quotes, backslashes and letters of any script come back as they were asked for."""
+        await world.ledger.add_lane(PORTAL)
+        odd = 'a"\\\\/ü ж漢😀 \u2028'
+        assert isinstance(answer := await open_one(world, odd, bx_rest_handler=odd, idempotency_key=odd), Accepted)
+        assert (answer.payment.id, answer.payment.bx_rest_handler, answer.payment.idempotency_key) == (odd, odd, odd)
+        assert await found(world, odd) == answer.payment
 
     async def test_no_requests_and_no_handles_are_no_work(self, world: World):
         """Empty calls have empty answers."""

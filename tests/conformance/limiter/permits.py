@@ -2,15 +2,9 @@
 
 import pytest
 
-from limiter import account, bucket, pace
+from limiter import account, bucket
 from limiter.limiter import Limits
 from tests.conformance.limiter.world import PORTAL, SLOW, STANDARD, World, an_observation, granted
-
-
-async def an_outage(world: World) -> None:
-    """A portal that was known, went down, and may be asked again."""
-    await world.limiter.observed(PORTAL, SLOW, an_observation())
-    await world.pass_time(await world.limiter.backoff(PORTAL) + 0.001)
 
 
 class PermitSuite:
@@ -98,51 +92,16 @@ class PermitSuite:
         permit = await world.limiter.acquire(PORTAL, SLOW, commands=0, requests=7)
         assert (permit.requests, permit.reserved_s) == (7, 0)
 
-    # After an outage
-
-    async def test_after_an_outage_one_request_looks_whether_it_is_over(self, world: World):
-        """Nobody else sends payments until its answer; then the burst is there again."""
-        await an_outage(world)
-        first = await world.limiter.acquire(PORTAL, SLOW, requests=20)
-        assert (first.granted, first.requests, first.free) == (True, 1, 0)
-        second = await world.limiter.acquire(PORTAL, SLOW, requests=20)
-        assert (second.granted, second.requests, second.free) == (False, 0, 0)
-        assert second.wait_s == pytest.approx(pace.PROBE_LOOK_S)
+    async def test_after_an_outage_requests_go_one_by_one_until_an_answer(self, world: World):
+        """A portal that may still hang must not be sent a burst, each of whose requests it would hold for a minute."""
         await world.limiter.observed(PORTAL, SLOW, an_observation())
-        assert (await world.limiter.acquire(PORTAL, SLOW, requests=20)).requests == 20
+        await world.pass_time(await world.limiter.backoff(PORTAL) + 0.001)
+        permit = await world.limiter.acquire(PORTAL, SLOW, requests=20)
+        assert (permit.granted, permit.requests, permit.alone) == (True, 1, True)
+        await world.limiter.observed(PORTAL, SLOW, an_observation())
+        permit = await world.limiter.acquire(PORTAL, SLOW, requests=20)
+        assert (permit.requests, permit.alone) == (20, False)
 
-    @pytest.mark.parametrize("ends", ["given back", "made", "refused", "backoff", "unanswered"])
-    async def test_however_that_request_ended_the_next_one_may_look(self, world: World, ends: str):
-        """Again one alone, because nothing was answered."""
-        await an_outage(world)
-        await world.limiter.acquire(PORTAL, STANDARD)
-        if ends in ("given back", "made"):
-            await world.limiter.give_back(PORTAL, STANDARD, made=ends == "made")
-        elif ends == "refused":
-            await world.limiter.refused(PORTAL, STANDARD)
-        elif ends == "backoff":
-            await world.limiter.backoff(PORTAL)
-        else:
-            await world.limiter.unanswered(PORTAL, 3, 1.0)
-        await world.pass_time(20)
-        assert (await world.limiter.acquire(PORTAL, STANDARD, requests=9)).requests == 1
-        assert not (await world.limiter.acquire(PORTAL, STANDARD)).granted
-
-    async def test_a_worker_that_died_with_that_request_holds_nobody_up_for_long(self, world: World):
-        """No request is in flight for longer than a minute and a half."""
-        await an_outage(world)
-        await world.limiter.acquire(PORTAL, SLOW)
-        await world.pass_time(pace.FLIGHT_S - 3)
-        permit = await world.limiter.acquire(PORTAL, SLOW)
-        assert not permit.granted
-        assert permit.wait_s == pytest.approx(3, abs=1)
-        await world.pass_time(permit.wait_s)
-        assert (await world.limiter.acquire(PORTAL, SLOW)).granted
-
-    async def test_reading_goes_on_beside_it(self, world: World):
-        """One at a time, too; a reading that was not needed does not end the wait for the answer."""
-        await an_outage(world)
-        await world.limiter.acquire(PORTAL, SLOW)
-        assert (await world.limiter.acquire(PORTAL, SLOW, commands=0, requests=5)).requests == 1
-        await world.limiter.give_back(PORTAL, SLOW, commands=0)
-        assert not (await world.limiter.acquire(PORTAL, SLOW)).granted
+    async def test_a_first_contact_goes_alone(self, world: World):
+        """Nobody knows how fast the portal is."""
+        assert (await world.limiter.acquire(PORTAL, SLOW, requests=20)).alone

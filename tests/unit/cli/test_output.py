@@ -127,6 +127,29 @@ class Screen(io.StringIO):
 PAYMENT_ID = "1b9e6673-f6c4-4451-a9aa-d4b23851befc"
 
 
+@pytest.mark.parametrize("text", ["", "one line", "two\nlines  ", "✓ ж", "a\tb", "[bold]x[/] :smile: 12", "end\n"])
+def test_plain_text_is_written_as_a_console_would(text: str):
+    """The short way to a pipe and the long one agree."""
+    out, err, console = io.StringIO(), io.StringIO(), io.StringIO()
+    output = Output(stdout=out, stderr=err)
+    output.data({}, text)
+    output.note(text)
+    Output(stdout=console, stderr=io.StringIO()).data({}, lambda: text)
+    assert out.getvalue() == console.getvalue()
+    assert err.getvalue() == plain(text) + "\n"
+
+
+@pytest.mark.parametrize("forced", [{"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}])
+def test_a_pipe_that_is_said_to_be_a_terminal_is_taken_for_one(monkeypatch: pytest.MonkeyPatch, forced: dict[str, str]):
+    """`b24pay ... | less -R` with FORCE_COLOR=1 shows colours."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in forced.items():
+        monkeypatch.setenv(name, value)
+    output = Output(stdout=io.StringIO(), stderr=io.StringIO())
+    assert (output.live, output.watched) == (True, True)
+
+
 @pytest.mark.parametrize(("columns", "in_a_table"), [(120, True), (80, True), (60, False), (50, False)])
 def test_ids_stay_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, in_a_table: bool):
     """An id that is folded cannot be copied: words fold first, then the table is shown row by row."""

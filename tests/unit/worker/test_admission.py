@@ -67,7 +67,7 @@ def a_request(acked: asyncio.Event, ledger: Ledger, seen: list[Payment | None]) 
 async def test_a_message_is_acknowledged_when_the_ledger_has_it(ledger: Ledger, admission: Admission) -> None:
     """In the moment of the acknowledgement the payment is on record."""
     acked, seen = asyncio.Event(), list[Payment | None]()
-    admission.admit(a_request(acked, ledger, seen))
+    admission.admit([a_request(acked, ledger, seen)])
     await acked.wait()
     assert [row and row.state for row in seen] == [State.QUEUED]
 
@@ -78,7 +78,7 @@ async def test_a_message_that_the_ledger_does_not_have_is_not_acknowledged(
     """The broker keeps it while the ledger is away."""
     acked, seen = asyncio.Event(), list[Payment | None]()
     ledger.away = True
-    admission.admit(a_request(acked, ledger, seen))
+    admission.admit([a_request(acked, ledger, seen)])
     await ledger.was_asked.wait()
     for _ in range(10):
         await asyncio.sleep(0)
