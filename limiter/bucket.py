@@ -31,9 +31,10 @@ MEMORY: Final = 4.0
 PRIOR: Final = 10.0
 # Right after a refusal the portal may be full of what had to wait meanwhile: no step down is larger than this.
 STEADY: Final = 0.95
-# Whoever shares the portal was refused too, and sends that first: so many requests of room are left to them.
-BEHIND: Final = 4.0
-BEHIND_SHARE: Final = 0.1
+# Whoever shares the portal was refused too, and sends that first: so many requests of room are left to them, and twice
+# as many each time the portal refuses in a row, up to this part of the burst.
+BEHIND: Final = 5.0
+BEHIND_SHARE: Final = 0.4
 # The burst comes back in so long.
 BURST_RISE_S: Final = 1800.0
 MOST_DOUBLINGS: Final = 30.0
@@ -112,7 +113,9 @@ class Bucket:
             # What it has risen since the cut rises again.
             burst -= limits.burst * max(0.0, now - self.cut_at) / BURST_RISE_S
             self.cut_burst = max(min(float(limits.burst), 1 + pace.reserve(limits)), burst)
-        self.level, self.level_at = limits.burst + min(BEHIND, BEHIND_SHARE * limits.burst), now
+        in_a_row = max(0, self.refusals - 1)
+        behind = min(BEHIND * 2.0 ** min(MOST_DOUBLINGS, in_a_row), BEHIND_SHARE * limits.burst)
+        self.level, self.level_at = limits.burst + behind, now
         self.busy_at = min(self.busy_at, now - pace.RESERVE_S)
 
     def answered(self, sent_at: float) -> None:

@@ -42,9 +42,10 @@ if pause_ends_at <= now then
   pause_ends_at = now + step_s * tonumber(ARGV[8])
   local bound = measured()
   bucket.cut_at = now
+  bucket.refusals = bucket.refusals + 1
   redis.call('HSET', KEYS[1],
     'pause_ends_at', micros(pause_ends_at),
-    'refusals', string.format('%.0f', bucket.refusals + 1),
+    'refusals', string.format('%.0f', bucket.refusals),
     'cut_at', micros(now),
     'bound', exact(bound),
     'granted', 0)
@@ -54,8 +55,9 @@ if bucket.cut_at then
   burst = math.max(math.min(limits.burst, 1 + limits.reserve), burst - risen_burst(bucket, limits))
   redis.call('HSET', KEYS[1], 'cut_burst', exact(burst))
 end
+local behind = NUMBERS.behind * 2 ^ math.min(NUMBERS.doublings, math.max(0, bucket.refusals - 1))
 redis.call('HSET', KEYS[1],
-  'level', exact(limits.burst + math.min(NUMBERS.behind, NUMBERS.behind_share * limits.burst)),
+  'level', exact(limits.burst + math.min(behind, NUMBERS.behind_share * limits.burst)),
   'level_at', micros(now),
   'busy_at', micros(math.min(bucket.busy_at, now - limits.reserve_s)))
 keep(KEYS[1], ARGV[9])

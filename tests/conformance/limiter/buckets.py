@@ -97,6 +97,18 @@ class BucketSuite:
             await world.pass_time(pauses[-1] + 0.001)
         assert pauses == pytest.approx([0.5, 1, 2, 4, 8, 16, 30, 30])
 
+    async def test_each_refusal_in_a_row_leaves_twice_the_room_to_others(self, world: World):
+        """They were refused too, and what they have put off comes first; never more than a part of the burst."""
+        room = []
+        for _ in range(5):
+            await world.limiter.refused(PORTAL, STANDARD)
+            permit = await world.limiter.acquire(PORTAL, STANDARD)
+            rate = (await world.limiter.pace(PORTAL, STANDARD)).rate
+            room.append(permit.wait_s * rate - pace.reserve(STANDARD) - 1)
+            await world.pass_time(permit.wait_s)
+        most = bucket.BEHIND_SHARE * STANDARD.burst
+        assert room == pytest.approx([bucket.BEHIND, 2 * bucket.BEHIND, most, most, most], rel=0.1)
+
     async def test_many_requests_refused_together_count_as_one_step(self, world: World):
         """Batches in flight come back refused at the same moment; the pause grows once."""
         await asyncio.gather(*(world.limiter.refused(PORTAL, STANDARD) for _ in range(20)))
