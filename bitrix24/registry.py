@@ -13,7 +13,7 @@ would get the credential does not decrypt into a portal.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -228,12 +228,14 @@ def _addresses(portal: Portal) -> "list[str]":
 
 def _record(portal: Portal, sealed: str) -> Mapping[str, object]:
     limits = portal.limits
+    # Written only where it is not the ten minutes, so that older releases can read every real portal.
+    window = [limits.execution_window_s] if limits.execution_window_s != PortalLimits().execution_window_s else []
     return {
         "addresses": _addresses(portal),
         "endpoint": portal.endpoint,
         "user_id": portal.credential.user_id,
         "member_id": portal.member_id,
-        "limits": [limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min],
+        "limits": [limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min, *window],
         "plan": portal.plan,
         "secret": sealed,
     }
@@ -249,8 +251,10 @@ def _stored(key: str, raw: str) -> StoredPortal:
 def _readable(key: str, raw: str) -> StoredPortal | None:
     try:
         record = json.loads(raw)
-        rate, burst, execution_s = record["limits"]
+        rate, burst, execution_s, *window = record["limits"]
         limits = PortalLimits(requests_per_second=rate, burst=burst, execution_seconds_per_10_min=execution_s)
+        if window:
+            limits = replace(limits, execution_window_s=window[0])
         public = {name: record[name] for name in ("version", "endpoint", "user_id", "member_id", "plan")}
         return StoredPortal(key=key, limits=limits, **public)
     except (ValueError, KeyError, TypeError):

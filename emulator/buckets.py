@@ -76,11 +76,12 @@ class Operating:
         alive = self._alive(key, now)
         return (alive[0].first_start if alive else start) + self.window_s
 
-    def write(self, hit: Hit, now: float) -> None:
-        """Add a finished request's sums to the current minute; short ones are forgotten."""
-        for key, (start, total) in hit.sums.items():
-            if total > FLOOR_S:
-                self._add(key, now, start, total)
+    def write(self, hit: Hit, now: float) -> float:
+        """Add a finished request's sums to the current minute; short ones are forgotten. Returns what was added."""
+        written = {key: (start, total) for key, (start, total) in hit.sums.items() if total > FLOOR_S}
+        for key, (start, total) in written.items():
+            self._add(key, now, start, total)
+        return sum(total for _, total in written.values())
 
     def _add(self, key: OperatingKey, now: float, start: float, seconds: float) -> None:
         alive = self._alive(key, now)

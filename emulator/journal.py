@@ -23,6 +23,7 @@ class RequestEntry:
     status: int | None = None
     code: str = ""
     executed: int = 0
+    charged_s: float = 0.0  # operating time it added to the counters
     duration_s: float = 0.0
     depth: int = 1
     client_gone: bool = False

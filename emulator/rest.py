@@ -183,7 +183,7 @@ async def _execute(ctx: Context, call: Call) -> dict[str, Value]:
     else:
         result = await run_batch(ctx, call)
         payload = {"result": result, "time": dict(time_block(ctx, began, None))}
-    ctx.portal.operating.write(ctx.hit, ctx.clock.now())
+    ctx.entry.charged_s = round(ctx.portal.operating.write(ctx.hit, ctx.clock.now()), 6)
     return payload
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from limiter import pace
 from limiter.limiter import Limits, Observation
 
-PARTS: Final = 30  # of a window; how finely the leaving is known
+PARTS: Final = 60  # of a window; how finely the leaving is known
 FREE_SHARE: Final = 0.75
 RECOVERED_SHARE: Final = 0.1
 # The even pace may be exceeded by so much while something is left, or what a late timer has lost would stay unused.
@@ -26,8 +26,6 @@ WORTH_SHARE: Final = 0.25
 LIMIT_KEEP_S: Final = 3600.0
 LIMIT_LEAST_SHARE: Final = 0.5
 LIMIT_SAFE_SHARE: Final = 0.98
-# No request is in flight for longer.
-FLIGHT_S: Final = 90.0
 # A permit is taken a little before its request is sent.
 PERMIT_TO_SEND_S: Final = 1.0
 _NOTHING: Final = 1e-9
@@ -49,10 +47,10 @@ class Account:
     parts: list[Part] = field(default_factory=list)
     told_s: float | None = None  # the portal's last figure; None: it has never said
     reset_at: float = 0.0
-    settled_at: float = 0.0
     spent_ends_at: float = 0.0
     paced_ends_at: float = 0.0
     evenly: bool = False
+    paced: float = 0.0  # seconds of execution per second, at which that moment was reckoned
     limit_s: float = 0.0  # at which the portal stopped us
     limit_at: float = float("-inf")
 
@@ -106,12 +104,12 @@ class Account:
         limit_s, window_s = self.limit(limits, now), limits.execution_window_s
         before_s = self.spent_s() + (requests - 1) * cost_s  # all but the last are free
         leaves_at = (self.parts[0].at if self.parts else now) + window_s
-        pace_s = min((limit_s - before_s) / max(leaves_at - now, _NOTHING), CATCH_UP * limit_s / window_s)
+        self.paced = min((limit_s - before_s) / max(leaves_at - now, _NOTHING), CATCH_UP * limit_s / window_s)
         if before_s < RECOVERED_SHARE * limit_s:
             self.evenly = False
         if before_s + cost_s > FREE_SHARE * limit_s:
             self.evenly = True
-        self.paced_ends_at = min(leaves_at, now + cost_s / max(pace_s, _NOTHING)) if self.evenly else 0.0
+        self.paced_ends_at = min(leaves_at, now + cost_s / max(self.paced, _NOTHING)) if self.evenly else 0.0
         self._part(limits, now).reserved_s += requests * cost_s
 
     def take_back(self, reserved_s: float, since: float = float("-inf")) -> None:
@@ -122,10 +120,17 @@ class Account:
                 part.reserved_s -= taken_s
                 reserved_s -= taken_s
 
+    def hasten(self, unused_s: float) -> None:
+        """Let the next request be sooner by what the last ones had reserved and did not use."""
+        if self.evenly and unused_s > 0:
+            self.paced_ends_at -= unused_s / max(self.paced, _NOTHING)
+
     def settle(self, seen: Observation, cost_s: float, limits: Limits, now: float) -> None:
         """Count what an answered request has cost in place of its reservation, and hear the portal's own figure."""
         sent_at, first = now - seen.took_s, not self.parts
         self.take_back(seen.reserved_s, sent_at - PERMIT_TO_SEND_S)
+        unheard_s = self._unheard_s(sent_at, now)
+        self.hasten(seen.reserved_s - cost_s)
         # A portal that charges nothing reads 0 for ever: that is no account.
         counts = seen.operating_s is not None and (seen.operating_s > 0 or self.told_s is not None)
         if cost_s > 0 and (counts or self.told_s is not None):
@@ -134,8 +139,8 @@ class Account:
             reset_at = now + limits.execution_window_s if seen.operating_reset_at is None else seen.operating_reset_at
             # What resets later than a whole window from now is nonsense.
             self.reset_at = min(reset_at, now + limits.execution_window_s)
-            self._hear(seen.operating_s, sent_at, limits, now, first=first)
-            self.told_s, self.settled_at = seen.operating_s, now
+            self._hear(seen.operating_s, unheard_s, limits, now, first=first)
+            self.told_s = seen.operating_s
 
     def stopped(self, reset_at: float | None, limits: Limits, now: float) -> float:
         """The portal says the budget is gone; returns for how long nothing may be spent."""
@@ -149,17 +154,21 @@ class Account:
         self.spent_ends_at = max(self.spent_ends_at, now + wait_s)
         return self.spent_ends_at - now
 
-    def _hear(self, used_s: float, sent_at: float, limits: Limits, now: float, *, first: bool) -> None:
+    def _unheard_s(self, sent_at: float, now: float) -> float:
+        """What the answer to a request that was sent then may not know of: what is in flight, or was answered since."""
+        reserved_s = sum(part.reserved_s for part in self.parts if part.at > now - pace.FLIGHT_S)
+        return reserved_s + sum(part.spent_s for part in self.parts if part.at >= sent_at)
+
+    def _hear(self, used_s: float, unheard_s: float, limits: Limits, now: float, *, first: bool) -> None:
         """Others may use the account too, and replies overtake each other."""
         total_s = self.spent_s()
-        flying = any(part.reserved_s > _NOTHING for part in self.parts if part.at > now - FLIGHT_S)
         if used_s > total_s and first:
             self._spread(used_s - total_s, limits, now)
         elif used_s > total_s:
             self._part(limits, now).spent_s += used_s - total_s
-        elif total_s > 0 and not flying and self.settled_at <= sent_at:
-            # Nobody else was under way: the portal's figure is exact, and what it has forgotten is the oldest.
-            self._drop(total_s - used_s)
+        elif used_s + unheard_s < total_s:
+            # What the portal has forgotten already is the oldest.
+            self._drop(total_s - used_s - unheard_s)
 
     def _drop(self, seconds: float) -> None:
         for part in self.parts:

@@ -32,6 +32,8 @@ class Permit:
     `commands`: how many pay commands each request may carry; the believed cost of all of them, `reserved_s`, counts as
     spent until `observed` or `give_back` is told the figure.
     `free`: how many more requests the bucket would admit right now; 0 while the portal is paused.
+    `alone`: nobody knows whether, or how fast, the portal answers: before the first answer and after an outage. One
+    request is granted at a time then, and nothing should fly beside it.
     """
 
     granted: bool
@@ -42,6 +44,7 @@ class Permit:
     reserved_s: float = 0.0
     requests: int = 1  # 0 where not granted
     free: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ class MemoryLimiter:
                 requests=0,
                 free=0 if known.pause_ends_at > now else room,
             )
-        count = 1 if speed.command_s is None else max(1, min(requests, room))
+        alone = speed.command_s is None or known.outages > 0
+        count = 1 if alone else max(1, min(requests, room))
         if commands:
             count = budget.requests(count, fitting * command_s, limits, now)
         known.bucket.grant(count, level, busy_at, now)
@@ -76,6 +77,7 @@ class MemoryLimiter:
             reserved_s=reserved_s,
             requests=count,
             free=room - count,
+            alone=alone,
         )
 
     async def give_back(
@@ -93,6 +95,7 @@ class MemoryLimiter:
         if not made:
             known.bucket.give_back(requests)
         known.accounts[account].take_back(reserved_s)
+        known.accounts[account].hasten(reserved_s)
 
     async def refused(self, portal: str, limits: Limits) -> float:
         """Believe less and pause the portal; a refusal during a pause belongs to the step before it."""

@@ -17,6 +17,9 @@ SPREAD: Final = 0.25
 # After 2**30 every step is at its cap; a larger power would only overflow.
 MOST_DOUBLINGS: Final = 30
 
+# No request is in flight for longer: whoever asked may have died.
+FLIGHT_S: Final = 90.0
+
 # The portal says nothing about how long to wait after a 429; its own steps are minutes (`protocol.md` §5).
 EXECUTION_STEP_S: Final = 60.0
 

@@ -13,6 +13,7 @@ T = TypeVar("T")
 SHARE: Final = 0.5
 # Splitting what is done sooner than this only costs requests.
 QUICK_S: Final = 0.25
+LEAST_COMMAND_S: Final = 0.001
 
 
 def worthwhile(permit: Permit, waiting: int, limits: Limits) -> int:
@@ -25,8 +26,8 @@ def worthwhile(permit: Permit, waiting: int, limits: Limits) -> int:
     room = permit.requests + permit.free
     spread = ceil(waiting / max(1.0, room * SHARE))
     half_full = ceil(permit.commands * (1 - SHARE * min(1.0, room / limits.burst)))
-    quick = int(QUICK_S / permit.command_s) if permit.command_s else permit.commands
-    return max(1, min(permit.commands, max(spread, half_full, quick)))
+    quick = permit.commands if permit.command_s is None else QUICK_S / max(permit.command_s, LEAST_COMMAND_S)
+    return max(1, min(permit.commands, max(spread, half_full, int(quick))))
 
 
 def evenly(payments: Sequence[T], most: int) -> list[Sequence[T]]:

@@ -142,7 +142,7 @@ async def send_some(lane: Lane, deps: Deps) -> Permit:
         # From here on a crash may hide a payment that went through.
         failpoint("lane.claimed", claimed.payments)
         lane.wait_s, lane.lingers_until = 0.0, None
-        lane.probing = permit.command_s is None
+        lane.probing = permit.alone
     for payments in batches:
         lane.launch(send_and_settle(lane, payments, claim_began, deps, reserved_s=reserved_s))
     if unused := permit.requests - len(batches):

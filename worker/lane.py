@@ -44,7 +44,7 @@ class Lane:
     wait_s: float = 0.0  # when released, the queue is driven again after this long
     batch: int = MOST_COMMANDS  # payments that a request is worth, as the latest permit said
     singly: bool = False  # this portal wants no pays in batches
-    probing: bool = False  # first contact: nothing is known about the portal's speed until the first answer
+    probing: bool = False  # first contact, or the first after an outage: nothing flies beside it
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
     look_s: float = FIRST_LOOK_S
@@ -62,7 +62,9 @@ class Lane:
     def limits(self) -> Limits:
         """What the portal admits, in the limiter's terms."""
         limits = self.portal.limits
-        return Limits(limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min)
+        return Limits(
+            limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min, limits.execution_window_s
+        )
 
     @property
     def busy(self) -> bool:

@@ -72,7 +72,7 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
     consumers_key = "consumers"
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
+        self._name = _new_name()
         self._steps = 0
         self._asked_queues: list[str] = []
         self._asked: Step | None = None  # in an event loop: sent, and not answered yet
@@ -91,9 +91,8 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
 
     @property
     def fetches_soon(self) -> bool:
-        """Whether a step that takes acknowledgements along is under way, or about to be."""
-        waits = self._asked is not None and self._asked.waits
-        return self.in_event_loop and bool(self.active_queues) and self.qos.can_consume() and not waits
+        """Whether the next step of fetching, which takes acknowledgements along, comes within the length of a rest."""
+        return self.in_event_loop and bool(self.active_queues) and self.qos.can_consume() and self._asked is None
 
     def put_back(self, side: str, tag: str) -> None:
         """Put one message back: RPUSH, it is the next one again; LPUSH, behind all others."""
@@ -145,15 +144,22 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
             self.client.parse_response(connection, "EVALSHA")
         connection.disconnect()
 
+    def _begin_anew(self) -> None:
+        """Its connection was dropped before a step was answered, and nobody knows whether the server has taken it, or
+        is yet to. All goes back that was fetched under this name, and what is fetched under it later goes back when the
+        name has given no sign of life. What we hold may come twice."""
+        self.qos.flush_acks()
+        self.leave()
+        self._name = _new_name()
+        self._asked = None
+
     def _brpop_start(self, timeout: int | None = None) -> None:
         if not self.atomic_fetch:
             super()._brpop_start(timeout)
             return
         self._deliver_arrived()
         if self._asked:
-            # Its connection was dropped. What it fetched, or is yet to fetch, goes back when this channel is closed, or
-            # when its name has given no sign of life.
-            raise redis.ConnectionError("the server did not answer a step of fetching")
+            self._begin_anew()
         if monotonic() < self._rests_until:
             return
         queues = self._queue_cycle.consume(len(self.active_queues))
@@ -298,6 +304,10 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         if not self.in_event_loop:
             return 1
         return min(self.qos.can_consume_max_estimate() or MOST_MESSAGES, MOST_MESSAGES)
+
+
+def _new_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
 
 
 def _turn() -> None:

@@ -7,7 +7,7 @@ One file is one atomic step. The loader puts the step's flags, the numbers of th
 from pathlib import Path
 from typing import Final
 
-from limiter import account, bucket, speed
+from limiter import account, bucket, pace, speed
 
 _FOLDER: Final = Path(__file__).parent / "lua"
 
@@ -32,7 +32,7 @@ _NUMBERS: Final = {
     "limit_keep_s": account.LIMIT_KEEP_S,
     "limit_least_share": account.LIMIT_LEAST_SHARE,
     "limit_safe_share": account.LIMIT_SAFE_SHARE,
-    "flight_s": account.FLIGHT_S,
+    "flight_s": pace.FLIGHT_S,
     "permit_to_send_s": account.PERMIT_TO_SEND_S,
     "target_s": speed.TARGET_S,
     "first_commands": speed.FIRST_COMMANDS,

@@ -10,7 +10,8 @@ Keys
         command_s, base_s, fit                   believed seconds of one pay command and of a request; the sums behind
         used_s, reset_at, settled_at             the portal's own figure of execution time
         parts                                    what was spent in the window: "micros:spent:reserved", oldest first
-        evenly, paced_ends_at                    the budget is being spent evenly; the next request from then on
+        evenly, paced_ends_at, paced             the budget is being spent evenly; the next request from then on, and
+                                                 the seconds of execution per second that this follows from
         spent_ends_at                            the account is used up until then
         limit_s, limit_at                        the portal stopped us earlier than configured
 
@@ -59,8 +60,8 @@ class RedisLimiter:
 
         A replay after a lost reply costs as many permits more: the portal is then asked slower than it allows.
         """
-        granted, wait_s, command_s, left_s, fitting, reserved_s, count, free = cast(
-            "tuple[int, str, str, str, int, str, int, int]",
+        granted, wait_s, command_s, left_s, fitting, reserved_s, count, free, alone = cast(
+            "tuple[int, str, str, str, int, str, int, int, int]",
             await self._acquire(
                 keys=[self._key(portal), self._key(portal, account)],
                 args=[
@@ -85,6 +86,7 @@ class RedisLimiter:
             reserved_s=float(reserved_s),
             requests=int(count),
             free=int(free),
+            alone=bool(alone),
         )
 
     async def give_back(

@@ -18,7 +18,7 @@
   ARGV[7]  commands     that each request could carry
   ARGV[8]  keep_ms      expiry of an unused portal
   ARGV[9]  requests     to grant at most
-  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s, requests, free};
+  Returns  {granted 1|0, wait_s, command_s or '', execution_left_s or '', commands, reserved_s, requests, free, alone 1|0};
            seconds as strings
 ]]
 local limits = {
@@ -80,7 +80,7 @@ local function reserve(requests, cost)
   local limit = limit_of(account, limits)
   local before = spent_of(account) + (requests - 1) * cost -- all but the last are free
   local leaves_at = (account.parts[1] and account.parts[1].at or now) + limits.window_s
-  local pace = math.min((limit - before) / math.max(leaves_at - now, NOTHING),
+  account.paced = math.min((limit - before) / math.max(leaves_at - now, NOTHING),
     NUMBERS.catch_up * limit / limits.window_s)
   if before < NUMBERS.recovered_share * limit then
     account.evenly = false
@@ -88,7 +88,7 @@ local function reserve(requests, cost)
   if before + cost > NUMBERS.free_share * limit then
     account.evenly = true
   end
-  account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(pace, NOTHING)) or 0
+  account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(account.paced, NOTHING)) or 0
   local part = part_now(account, limits)
   part.reserved = part.reserved + requests * cost
   write_account(KEYS[2], account)
@@ -117,10 +117,11 @@ elseif account.told_s then
   left = math.max(0, limit_of(account, limits) - spent_of(account))
 end
 
+local alone = bucket.outages > 0 or not speed.command_s
 local granted, requests, reserved = wait <= ROUNDING / 2, 0, 0
 if granted then
   wait = 0
-  requests = speed.command_s and math.max(1, math.min(tonumber(ARGV[9]), room)) or 1
+  requests = alone and 1 or math.max(1, math.min(tonumber(ARGV[9]), room))
   if commands > 0 then
     requests = affordable(requests, count * command_s)
   end
@@ -146,4 +147,5 @@ return {
   string.format('%.6f', reserved),
   requests,
   bucket.pause_ends_at > now and 0 or room - requests,
+  granted and alone and 1 or 0,
 }

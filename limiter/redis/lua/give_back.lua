@@ -23,6 +23,7 @@ if tonumber(ARGV[1]) > 0 then
   local account = current_account(KEYS[2], {window_s = tonumber(ARGV[2])})
   if account.told_s then
     take_back(account, tonumber(ARGV[1]), 0)
+    hasten(account, tonumber(ARGV[1]))
     write_account(KEYS[2], account)
   end
 end

@@ -87,19 +87,25 @@ local function drop(account, seconds)
   account.parts = parts
 end
 
-local function hear(account, used, first)
-  local total, flying = spent_of(account), false
+-- What this answer may not know of: what is in flight, or was answered since its request was sent.
+local function unheard_by_now(account)
+  local sum = 0
   for _, part in ipairs(account.parts) do
-    flying = flying or part.reserved > NOTHING and part.at > now - NUMBERS.flight_s
+    sum = sum + (part.at > now - NUMBERS.flight_s and part.reserved or 0) + (part.at >= sent_at and part.spent or 0)
   end
+  return sum
+end
+
+local function hear(account, used, unheard, first)
+  local total = spent_of(account)
   if used > total and first then
     spread_before(account, used - total, limits)
   elseif used > total then
     local part = part_now(account, limits)
     part.spent = part.spent + used - total
-  elseif total > 0 and not flying and account.settled_at <= sent_at then
-    -- Nobody else was under way: the portal's figure is exact, and what it has forgotten is the oldest.
-    drop(account, total - used)
+  elseif used + unheard < total then
+    -- What the portal has forgotten already is the oldest.
+    drop(account, total - used - unheard)
   end
 end
 
@@ -107,6 +113,7 @@ local function settle()
   local account = current_account(KEYS[2], limits)
   local first = #account.parts == 0
   take_back(account, tonumber(ARGV[5]), sent_at - NUMBERS.permit_to_send_s)
+  local unheard = unheard_by_now(account)
   -- A portal that charges nothing reads 0 for ever: that is no account.
   local used = ARGV[3] ~= '' and tonumber(ARGV[3]) or nil
   local counts = used and (used > 0 or account.told_s)
@@ -114,6 +121,7 @@ local function settle()
     return
   end
   local cost = commands > 0 and cost_of_commands() or 0
+  hasten(account, tonumber(ARGV[5]) - cost)
   if cost > 0 then
     local part = part_now(account, limits)
     part.spent = part.spent + cost
@@ -122,7 +130,8 @@ local function settle()
     -- What resets later than a whole window from now is nonsense.
     local reset_at = ARGV[4] ~= '' and tonumber(ARGV[4]) or now + limits.window_s
     account.reset_at = math.min(reset_at, now + limits.window_s)
-    hear(account, used, first)
+    hear(account, used, unheard, first)
+    -- Of `settled_at` the release before this one makes use.
     redis.call('HSET', KEYS[2], 'used_s', exact(used), 'reset_at', micros(account.reset_at), 'settled_at', micros(now))
   end
   write_account(KEYS[2], account)

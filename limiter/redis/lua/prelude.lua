@@ -34,7 +34,7 @@ end
 
 local function read_bucket(key)
   local known = redis.call('HMGET', key, 'level', 'level_at', 'busy_at', 'pause_ends_at', 'refusals', 'cut_at', 'bound',
-    'cut_burst', 'granted')
+    'cut_burst', 'granted', 'outages')
   return {
     level = tonumber(known[1] or 0),
     level_at = instant(known[2], 0),
@@ -45,6 +45,7 @@ local function read_bucket(key)
     bound = tonumber(known[7] or 0),
     cut_burst = tonumber(known[8] or 0),
     granted = tonumber(known[9] or 0),
+    outages = tonumber(known[10] or 0),
   }
 end
 
@@ -91,21 +92,21 @@ end
 -- The execution-time account. limits: {execution_s, window_s}.
 
 local function read_account(key)
-  local known = redis.call('HMGET', key, 'used_s', 'reset_at', 'settled_at', 'spent_ends_at', 'paced_ends_at', 'evenly',
-    'limit_s', 'limit_at', 'parts')
+  local known = redis.call('HMGET', key, 'used_s', 'reset_at', 'spent_ends_at', 'paced_ends_at', 'evenly', 'limit_s',
+    'limit_at', 'parts', 'paced')
   local account = {
     told_s = known[1] and tonumber(known[1]) or nil,
     reset_at = instant(known[2], 0),
-    settled_at = instant(known[3], 0),
-    spent_ends_at = instant(known[4], 0),
-    paced_ends_at = instant(known[5], 0),
-    evenly = known[6] == '1',
-    limit_s = tonumber(known[7] or 0),
-    limit_at = instant(known[8], nil),
-    legacy = not known[9],
+    spent_ends_at = instant(known[3], 0),
+    paced_ends_at = instant(known[4], 0),
+    evenly = known[5] == '1',
+    limit_s = tonumber(known[6] or 0),
+    limit_at = instant(known[7], nil),
+    legacy = not known[8],
+    paced = tonumber(known[9] or 0),
     parts = {},
   }
-  for at, spent, reserved in string.gmatch(known[9] or '', '(%d+):([^:]+):(%S+)') do
+  for at, spent, reserved in string.gmatch(known[8] or '', '(%d+):([^:]+):(%S+)') do
     account.parts[#account.parts + 1] = {at = instant(at), spent = tonumber(spent), reserved = tonumber(reserved)}
   end
   return account
@@ -117,7 +118,7 @@ local function write_account(key, account)
     parts[number] = string.format('%.0f:%.6g:%.6g', part.at * 1000000, part.spent, part.reserved)
   end
   redis.call('HSET', key, 'parts', table.concat(parts, ' '), 'paced_ends_at', micros(account.paced_ends_at), 'evenly',
-    account.evenly and '1' or '0')
+    account.evenly and '1' or '0', 'paced', exact(account.paced))
 end
 
 local function forget(account, limits)
@@ -192,6 +193,13 @@ local function take_back(account, reserved, since)
       part.reserved = part.reserved - taken
       reserved = reserved - taken
     end
+  end
+end
+
+-- Let the next request be sooner by what the last ones had reserved and did not use.
+local function hasten(account, unused)
+  if account.evenly and unused > 0 then
+    account.paced_ends_at = math.max(0, account.paced_ends_at - unused / math.max(account.paced, NOTHING))
   end
 end
 

@@ -106,6 +106,22 @@ class AccountSuite:
         # 15 s of what is left, about 110 s in 600 s.
         assert permit.wait_s == pytest.approx(75, abs=10)
 
+    @pytest.mark.parametrize("sent", [True, False])
+    async def test_what_a_request_did_not_use_holds_nobody_up(self, world: World, sent: bool):
+        """Where the budget is spent evenly, one payment delays the next by its own time and not by a full batch's."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(took_s=3.0, operating_s=400.0))
+        permit = await world.limiter.acquire(PORTAL, SLOW)
+        assert permit.reserved_s == pytest.approx(40 * 0.3)
+        assert (await world.limiter.acquire(PORTAL, SLOW)).wait_s == pytest.approx(90, abs=1)
+        if sent:
+            seen = an_observation(commands=1, took_s=0.3, operating_s=400.3, reserved_s=permit.reserved_s)
+            await world.limiter.observed(PORTAL, SLOW, seen)
+        else:
+            await world.limiter.give_back(PORTAL, SLOW, reserved_s=permit.reserved_s)
+        await world.pass_time(0.3 * 90 / 12 + 0.1 if sent else 0.1)
+        permits = [await world.limiter.acquire(PORTAL, SLOW) for _ in range(2)]
+        assert [each.granted for each in permits] == [True, False]
+
     async def test_replies_that_overtake_each_other_do_not_give_budget_back(self, world: World):
         """While another request is in flight, a smaller figure is an older one."""
         await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=300.0))
@@ -121,6 +137,23 @@ class AccountSuite:
         await world.pass_time(10)
         await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=200.0))
         assert await left_s(world) == pytest.approx(280)
+
+    async def test_a_smaller_figure_counts_as_far_as_what_is_in_flight_does_not_explain_it(self, world: World):
+        """A busy lane never has nothing under way, and what the portal has forgotten may be spent again."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=300.0))
+        await world.pass_time(30)
+        in_flight = await world.limiter.acquire(PORTAL, SLOW, commands=20)
+        await world.pass_time(20)
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=200.0))
+        assert await left_s(world) == pytest.approx(280 - in_flight.reserved_s)
+
+    async def test_what_was_answered_meanwhile_may_be_missing_from_a_late_answer(self, world: World):
+        """Its figure may be older than that of the quick one, which stays counted."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=300.0))
+        await world.pass_time(30)
+        await world.limiter.observed(PORTAL, SLOW, an_observation(took_s=1.0, operating_s=301.0))
+        await world.limiter.observed(PORTAL, SLOW, an_observation(took_s=15.0, operating_s=200.0))
+        assert await left_s(world) == pytest.approx(280 - 1.0, abs=0.1)
 
     async def test_what_others_spend_counts(self, world: World):
         """All webhooks of a portal share one account in batches: the portal's larger figure is believed."""

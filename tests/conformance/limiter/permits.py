@@ -91,3 +91,17 @@ class PermitSuite:
         await world.limiter.observed(PORTAL, SLOW, an_observation(operating_s=480.0))
         permit = await world.limiter.acquire(PORTAL, SLOW, commands=0, requests=7)
         assert (permit.requests, permit.reserved_s) == (7, 0)
+
+    async def test_after_an_outage_requests_go_one_by_one_until_an_answer(self, world: World):
+        """A portal that may still hang must not be sent a burst, each of whose requests it would hold for a minute."""
+        await world.limiter.observed(PORTAL, SLOW, an_observation())
+        await world.pass_time(await world.limiter.backoff(PORTAL) + 0.001)
+        permit = await world.limiter.acquire(PORTAL, SLOW, requests=20)
+        assert (permit.granted, permit.requests, permit.alone) == (True, 1, True)
+        await world.limiter.observed(PORTAL, SLOW, an_observation())
+        permit = await world.limiter.acquire(PORTAL, SLOW, requests=20)
+        assert (permit.requests, permit.alone) == (20, False)
+
+    async def test_a_first_contact_goes_alone(self, world: World):
+        """Nobody knows how fast the portal is."""
+        assert (await world.limiter.acquire(PORTAL, SLOW, requests=20)).alone

@@ -89,6 +89,16 @@ async def test_the_execution_budget_is_used_and_never_overrun(pay_s: float, skew
     assert max(lane.tally.took_s) <= 20
 
 
+async def test_the_execution_budget_is_used_in_the_long_run():
+    """What counts as spent in flight, and longer than the portal counts it, costs less than a twentieth."""
+    clock, portal, lane = a_run(pay_s=0.4)
+    await clock.run(START + 4 * 600)
+    before_s = lane.tally.spent_s
+    await clock.run(START + 10 * 600)
+    assert lane.tally.spent_s - before_s >= 0.965 * 6 * portal.limit_s
+    assert lane.tally.stopped == 0
+
+
 async def test_after_its_first_window_a_budget_is_spent_evenly():
     """No minute without payments and none with twice its share: what one window held back the next one spreads."""
     clock, _, lane = a_run(pay_s=0.4)
