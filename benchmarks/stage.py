@@ -222,7 +222,8 @@ async def a_stage(*, workers: int = 1, emulated: Mapping[str, object], **changes
 
 
 def _environ(url: str, secret_key: str, changes: Mapping[str, str]) -> dict[str, str]:
-    ours = ("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL")
+    # Nor may every process compile our sources again: an installed program has been compiled.
+    ours = ("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL", "PYTHONDONTWRITEBYTECODE")
     inherited = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("B24PAY_")}
     return {
         **inherited,
