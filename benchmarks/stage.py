@@ -4,6 +4,7 @@ Settings are production's, except that the portals are on loopback. Everything e
 """
 
 import asyncio
+import compileall
 import json
 import os
 import sys
@@ -190,6 +191,8 @@ async def a_stage(*, workers: int = 1, emulated: Mapping[str, object], **changes
     """Start everything; `emulated` is the emulator's template of a portal."""
     from tests.conftest import SECRET_KEY
 
+    for package in ("bitrix24", "cli", "config", "ledger", "limiter", "tasks", "worker"):
+        compileall.compile_dir(ROOT / package, quiet=2)
     server = EmbeddedServer()
     with tempfile.TemporaryDirectory(prefix="b24pay-bench-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
