@@ -20,6 +20,7 @@ from ledger.ledger import Undelivered
 from ledger.payment import Evidence, Handle, NewPayment, PortalKey
 from ledger.redis import RedisLedger
 from ledger.verdict import Decision, Paid
+from tasks.payment import new_id
 
 PORTALS = 100
 BATCH = 49
@@ -32,23 +33,28 @@ class Shape:
     name: str
     neighbours: bool  # invoices numbered one after the other, or spread over millions
     keys: bool  # each with an idempotency key
+    messages: bool  # named by Celery, or by our own doors
 
 
-SHAPES = (
-    Shape("invoices in a row", neighbours=True, keys=False),
-    Shape("invoices spread over a million", neighbours=False, keys=False),
-    Shape("invoices in a row, each with a key", neighbours=True, keys=True),
+SHAPES = tuple(
+    Shape(f"{invoices}, named by {who}", neighbours=neighbours, keys=keys, messages=messages)
+    for who, messages in (("our doors", False), ("Celery", True))
+    for invoices, neighbours, keys in (
+        ("invoices in a row", True, False),
+        ("invoices spread over a million", False, False),
+        ("invoices in a row, each with a key", True, True),
+    )
 )
 
 
 def payments(shape: Shape, count: int) -> list[NewPayment]:
-    """Requests under Celery-like ids."""
+    """Requests as a shape has them."""
     luck = random.Random(1)  # noqa: S311 - the same numbers in every run, nothing secret
     each = count // PORTALS
     asks = []
     for n in range(count):
         invoice = n % each + 1 if shape.neighbours else luck.randrange(1, 1_000_000)
-        handle = str(UUID(int=luck.getrandbits(128), version=4))
+        handle = str(UUID(int=luck.getrandbits(128), version=4)) if shape.messages else new_id()
         asks.append(
             NewPayment(
                 id=Handle(handle),
@@ -82,7 +88,7 @@ async def pay_all(ledger: RedisLedger) -> None:
 async def measure(client: Redis, shape: Shape, count: int) -> dict[str, object]:
     """Bytes per payment of one shape."""
     await client.flushall()
-    ledger = RedisLedger(client, lease_s=75, retention_s=35 * 86_400, max_attempts=5, quiet_s=135)
+    ledger = RedisLedger(client, lease_s=3600, retention_s=35 * 86_400, max_attempts=5, quiet_s=135)
     asks = payments(shape, count)
     for portal in sorted({ask.portal for ask in asks}):
         await ledger.add_lane(portal)

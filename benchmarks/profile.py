@@ -1,7 +1,8 @@
 """Where a worker spends its time without limits at the portal: `python -m benchmarks.profile bulk|stock [N]`.
 
 Samples the worker's Celery process with py-spy (`uv pip install py-spy`) while it works, and prints the functions that
-it was in most, by themselves (self) and with what they call (total), counting each function once per sample.
+it was in most, by themselves (self) and with what they call (total), counting each function once per sample. Only the
+thread that runs Python is counted: the others wait, for the interpreter or for the system.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ async def profile(door: str, count: int) -> None:
             await stage.until_paid([warm], 100, 60)
         child = max(group_of(stage.workers[0]))
         out = Path(stage.directory / "folded.txt")
-        command = ["py-spy", "record", "-p", str(child), "-r", "200", "-f", "raw", "-o", str(out), "-d", "60"]
+        command = ["py-spy", "record", "--gil", "-p", str(child), "-r", "200", "-f", "raw", "-o", str(out), "-d", "60"]
         sampler = stage.start("sampler", command)
         await asyncio.sleep(1)
         row = await once(stage, door, count)

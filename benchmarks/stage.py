@@ -4,6 +4,7 @@ Settings are production's, except that the portals are on loopback. Everything e
 """
 
 import asyncio
+import compileall
 import json
 import os
 import sys
@@ -190,6 +191,8 @@ async def a_stage(*, workers: int = 1, emulated: Mapping[str, object], **changes
     """Start everything; `emulated` is the emulator's template of a portal."""
     from tests.conftest import SECRET_KEY
 
+    for package in ("bitrix24", "cli", "config", "ledger", "limiter", "tasks", "worker"):
+        compileall.compile_dir(ROOT / package, quiet=2)
     server = EmbeddedServer()
     with tempfile.TemporaryDirectory(prefix="b24pay-bench-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
@@ -222,7 +225,8 @@ async def a_stage(*, workers: int = 1, emulated: Mapping[str, object], **changes
 
 
 def _environ(url: str, secret_key: str, changes: Mapping[str, str]) -> dict[str, str]:
-    ours = ("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL")
+    # Nor may every process compile our sources again: an installed program has been compiled.
+    ours = ("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL", "PYTHONDONTWRITEBYTECODE")
     inherited = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("B24PAY_")}
     return {
         **inherited,

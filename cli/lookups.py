@@ -12,6 +12,7 @@ from cli.session import Session, lane_of, open_session, require_portal, run
 from cli.showing import inspected, show, show_rows, what_next
 
 if TYPE_CHECKING:
+    from ledger.ledger import LaneView
     from ledger.payment import Payment
 
 _PAGE: Final = 500
@@ -58,10 +59,8 @@ def list_payments(output: Output, states: tuple[str, ...], portal: str | None, l
 
     async def work() -> int:
         async with open_session() as session:
-            if portal is not None:
-                await require_portal(session, portal)
-            portals = [portal] if portal else [lane.portal for lane in await session.ledger.lanes()]
-            payments = pages(session, portals, states or _STATES)
+            lanes = [await require_portal(session, portal)] if portal else await session.ledger.lanes()
+            payments = _listed(session, lanes, states or _STATES, min(limit + 1, _PAGE) if limit else _PAGE)
             more = await (_list_first(output, payments, limit) if limit else _list_all(output, payments))
         if more is None:
             output.note("No payments.")
@@ -70,6 +69,18 @@ def list_payments(output: Output, states: tuple[str, ...], portal: str | None, l
         return Exit.DONE
 
     return run(work())
+
+
+async def _listed(
+    session: Session, lanes: "Sequence[LaneView]", states: Sequence[str], at_once: int
+) -> AsyncIterator[list["Payment"]]:
+    """Pages of all lanes; of many, those are not asked that have nothing in a state."""
+    from ledger.payment import State
+
+    for lane in lanes:
+        some = [name for name in states if len(lanes) == 1 or lane.counts[State(name)]]
+        async for page in pages(session, [lane.portal], some, at_once):
+            yield page
 
 
 async def _list_first(output: Output, payments: "AsyncIterator[list[Payment]]", limit: int) -> bool | None:
@@ -94,17 +105,19 @@ async def _list_all(output: Output, payments: "AsyncIterator[list[Payment]]") ->
     return more
 
 
-async def pages(session: Session, portals: Sequence[str], states: Sequence[str]) -> AsyncIterator[list["Payment"]]:
+async def pages(
+    session: Session, portals: Sequence[str], states: Sequence[str], at_once: int = _PAGE
+) -> AsyncIterator[list["Payment"]]:
     """Payments page by page, portal by portal, state by state."""
     from ledger.payment import State
 
     for portal in portals:
         for name in states:
             offset = 0
-            while page := await session.ledger.payments(portal, State(name), offset, _PAGE):
+            while page := await session.ledger.payments(portal, State(name), offset, at_once):
                 yield page
                 offset += len(page)
-                if len(page) < _PAGE:
+                if len(page) < at_once:
                     break
 
 

@@ -140,14 +140,19 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
 
     def _abandon(self, connection: Any) -> None:
         """Let no step happen after we have left: one under way is waited for, one behind a wait never begins."""
-        if self._asked and not self._asked.waits and connection.can_read(ANSWER_WITHIN_S):
-            self.client.parse_response(connection, "EVALSHA")
-        connection.disconnect()
+        try:
+            if self._asked and not self._asked.waits and connection.can_read(ANSWER_WITHIN_S):
+                self.client.parse_response(connection, "EVALSHA")
+        finally:
+            connection.disconnect()
 
     def _begin_anew(self) -> None:
-        """Its connection was dropped before a step was answered, and nobody knows whether the server has taken it, or
-        is yet to. All goes back that was fetched under this name, and what is fetched under it later goes back when the
-        name has given no sign of life. What we hold may come twice."""
+        """Go on as another consumer, because a step was not answered before its connection was dropped.
+
+        Nobody knows whether the server has taken it, or is yet to. All that was fetched under the old name goes back at
+        once, and what is fetched under it later does when the name has given no sign of life. What we hold may come
+        twice.
+        """
         self.qos.flush_acks()
         self.leave()
         self._name = _new_name()

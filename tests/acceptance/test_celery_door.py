@@ -55,7 +55,8 @@ def test_a_handler_code_pays_as_well(house: House, celery: Celery) -> None:
 
 
 def test_a_thousand_payments_take_few_requests(house: House, celery: Celery) -> None:
-    """Every payment has its own proven result; batches are full and none is refused."""
+    """Every payment has its own proven result, and none is refused. A burst of 50 has room for more than the 21 full
+    requests that it takes, so they are smaller and fly side by side; a third of the burst is left to others."""
     portal = house.add_portal(latency_s=0.05, pay_s=0.03)
     items = [{"invoice_id": n, "pay_system_id": 1, "task_id": str(uuid.uuid4())} for n in range(1, 1001)]
     message = {"portal": portal.key, "payments": items}
@@ -68,7 +69,7 @@ def test_a_thousand_payments_take_few_requests(house: House, celery: Celery) -> 
         paid = celery.AsyncResult(item["task_id"]).get(timeout=WITHIN_S)
         assert (paid["id"], paid["invoice_id"], paid["evidence"]) == (item["task_id"], item["invoice_id"], "read_back")
     counters = portal.counters
-    assert 21 <= counters.requests <= 25
+    assert 25 <= counters.requests <= 34
     assert counters.rate_limited == 0
     assert counters.max_depth >= 10, "the batches did not leave together"
     assert (portal.tally.effects, portal.tally.doubles, portal.tally.repeats) == (1000, 0, 0)

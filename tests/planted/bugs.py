@@ -14,6 +14,7 @@ LANE: Final = "tests/unit/worker/test_lane.py::"
 ADMISSION: Final = "tests/unit/worker/test_admission.py::"
 RESULTS: Final = "tests/unit/worker/test_results.py::"
 TRANSPORT: Final = "tests/integration/worker/test_transport.py::"
+STREAM: Final = "tests/integration/worker/test_transport_stream.py::"
 CHECKER: Final = "tests/unit/chaos/test_checker.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
 
@@ -277,6 +278,20 @@ OF_PROMISES: Final = (
         "local entry = redis.call('HGET', KEYS[1], tag())",
         "local entry = nil",
         TRANSPORT + "test_a_step_whose_reply_was_lost_may_be_repeated",
+    ),
+    _bug(
+        "a step that was not answered is forgotten",
+        "worker/transport.py",
+        "            self._begin_anew()\n",
+        "            self._asked = None\n",
+        STREAM + "test_a_lost_answer_costs_no_message",
+    ),
+    _bug(
+        "what a refused step was to tell is forgotten",
+        "worker/unacked.py",
+        "        return list(self._told)\n",
+        "        told = list(self._told)\n        self._told.clear()\n        return told\n",
+        STREAM + "test_what_a_refused_step_was_to_tell_is_told_at_the_end",
     ),
     _bug(
         "messages of dead consumers stay theirs",

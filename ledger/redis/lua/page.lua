@@ -30,28 +30,46 @@ local function in_state(ids)
   return kept
 end
 
-local function slice(ids)
-  local part = {}
-  for n = first + 1, math.min(last + 1, #ids) do part[#part + 1] = ids[n] end
-  return part
+local function read_back()
+  return by_age(in_state(redis.call('ZRANGE', P .. 'd:' .. portal, 0, -1)))
 end
 
-local function queued()
-  local list = P .. 'q:' .. portal
-  local reads = tonumber(redis.call('HGET', P .. 'l:' .. portal, 'r') or 0)
-  -- Without cancelled ids in the list, suspects, and payments to be read first, a page is a range.
-  if reads == 0 and redis.call('LLEN', list) == sendable(portal) then return redis.call('LRANGE', list, first, last) end
-  local ids = by_age(in_state(redis.call('ZRANGE', P .. 'd:' .. portal, 0, -1)))
-  for _, waiting in ipairs({list, P .. 'x:' .. portal}) do
-    for _, id in ipairs(in_state(redis.call('LRANGE', waiting, 0, -1))) do ids[#ids + 1] = id end
+local page = {}
+local before = 0  -- how many payments stand before what is looked at now
+
+-- What the page has of these, and of a whole list.
+local function take(ids)
+  for n = math.max(1, first - before + 1), math.min(last - before + 1, #ids) do page[#page + 1] = ids[n] end
+  before = before + #ids
+end
+
+local function take_list(list)
+  if last >= before then
+    local part = redis.call('LRANGE', list, math.max(0, first - before), last - before)
+    for _, id in ipairs(part) do page[#page + 1] = id end
   end
-  return slice(ids)
+  before = before + redis.call('LLEN', list)
+end
+
+-- Those to be read first, those to send, those to send alone. A lane may hold a million: only what the page shows is
+-- looked at, unless the lists hold names that are not queued any more.
+local function queued()
+  local lists = {P .. 'q:' .. portal, P .. 'x:' .. portal}
+  if tonumber(redis.call('HGET', P .. 'l:' .. portal, 'r') or 0) > 0 then take(read_back()) end
+  local listed = redis.call('LLEN', lists[1]) + redis.call('LLEN', lists[2])
+  for _, list in ipairs(lists) do
+    if listed == sendable(portal) then take_list(list) else take(in_state(redis.call('LRANGE', list, 0, -1))) end
+  end
+  return page
 end
 
 local function ids()
   if state == 'q' then return queued() end
   if state == 's' then return redis.call('ZRANGE', P .. 's:' .. portal, first, last) end
-  if state == 'd' then return slice(by_age(in_state(redis.call('ZRANGE', P .. 'd:' .. portal, 0, -1)))) end
+  if state == 'd' then
+    take(read_back())
+    return page
+  end
   trim(portal)
   if state == 'p' then return redis.call('LRANGE', P .. 'paid:' .. portal, first, last) end
   if state == 'c' then return redis.call('LRANGE', P .. 'cancelled:' .. portal, first, last) end

@@ -80,6 +80,17 @@ class Dying:
         claim = await world.ledger.claim(lease, 10, suspect=True)
         assert (claim.payments, claim.backlog) == ((), Backlog(1, 0))
 
+    async def test_pages_of_queued_payments_go_on_where_the_last_one_ended(self, world: World):
+        """First what is to be read first, then what is to be sent, then suspects; whatever the size of a page."""
+        lease = await suspected(world)
+        await settle(world, lease, (await world.ledger.claim(lease, 1)).payments, PAID)
+        await world.ledger.open([an_ask("again", invoice_id=2, idempotency_key="again")])
+        await world.ledger.open([an_ask(f"h{n}", invoice_id=n) for n in range(3, 6)])
+        expected = ["again", "h3", "h4", "h5", "h1"]
+        for size in range(1, 7):
+            pages = [await world.ledger.payments(PORTAL, State.QUEUED, at, size) for at in range(0, 6, size)]
+            assert [payment.id for page in pages for payment in page] == expected
+
     async def test_a_claim_for_a_suspect_gives_one(self, world: World):
         """With two of them, each has a request of its own; the older comes first."""
         await accepted(world, "h1", "h2")
