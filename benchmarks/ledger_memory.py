@@ -20,7 +20,7 @@ from ledger.ledger import Undelivered
 from ledger.payment import Evidence, Handle, NewPayment, PortalKey
 from ledger.redis import RedisLedger
 from ledger.verdict import Decision, Paid
-from tasks.payment import new_id
+from tasks.payment import new_ids
 
 PORTALS = 100
 BATCH = 49
@@ -54,7 +54,7 @@ def payments(shape: Shape, count: int) -> list[NewPayment]:
     asks = []
     for n in range(count):
         invoice = n % each + 1 if shape.neighbours else luck.randrange(1, 1_000_000)
-        handle = str(UUID(int=luck.getrandbits(128), version=4)) if shape.messages else new_id()
+        handle = str(UUID(int=luck.getrandbits(128), version=4)) if shape.messages else new_ids(1)[0]
         asks.append(
             NewPayment(
                 id=Handle(handle),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ledger.payment import NewPayment
 
 # Rows of one step of the ledger: they may leave while the next are read. Also what a crash would have to join again.
-CHUNK: Final = 200
+CHUNK: Final = 400
 
 
 class Outcome(StrEnum):

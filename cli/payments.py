@@ -46,7 +46,7 @@ def pay(
     Accepted means durable: the payment will end as paid, failed with a reason, or in doubt.
     """
     from tasks.errors import InvalidPayment
-    from tasks.payment import new_id, parse_payment
+    from tasks.payment import new_ids, parse_payment
 
     if timeout_s is not None and not wait:
         raise click.UsageError("--timeout needs --wait")
@@ -58,7 +58,7 @@ def pay(
         "idempotency_key": key,
     }
     try:
-        request = parse_payment(new_id(), fields)
+        request = parse_payment(new_ids(1)[0], fields)
     except InvalidPayment as error:
         raise CommandError(str(error), "Nothing was accepted; correct the request.", Exit.USAGE) from None
 

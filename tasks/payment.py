@@ -35,12 +35,13 @@ def parse_payment(handle: object, fields: Mapping[str, object]) -> NewPayment:
     return payment
 
 
-def new_id() -> str:
-    """A name for a payment of our own doors: 80 random bits in 16 letters and digits.
+def new_ids(count: int) -> list[str]:
+    """Names for payments of our own doors: 80 random bits each, in 16 letters and digits.
 
     A name stands in the ledger three times, so a longer one costs three times as much (docs/decisions/0065).
     """
-    return b32encode(os.urandom(10)).decode().lower()
+    letters = b32encode(os.urandom(10 * count)).decode().lower()
+    return [letters[at : at + 16] for at in range(0, 16 * count, 16)]
 
 
 def is_handle(value: object) -> bool:

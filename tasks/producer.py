@@ -16,13 +16,13 @@ from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, Unkno
 from ledger.payment import NewPayment, State
 from ledger.payment import Payment as Row
 from tasks.errors import InvalidPayment, LedgerUnavailable
-from tasks.payment import new_id, parse_payment
+from tasks.payment import new_ids, parse_payment
 from tasks.result import failure_of, refusal_of, result_of
 
 if TYPE_CHECKING:
     from ledger.redis import ProducerLedger
 
-CHUNK = 1000  # requests handed over at once; the ledger writes them in steps of a few milliseconds
+CHUNK = 1000  # requests handed over at once; the ledger writes them in steps of some milliseconds
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.02, 0.5  # how often `result` reads the ledger: soon at first, then rarely
 
 
@@ -75,7 +75,7 @@ def enqueue(
         "bx_rest_handler": bx_rest_handler,
         "idempotency_key": idempotency_key,
     }
-    request = parse_payment(new_id(), fields)
+    request = parse_payment(new_ids(1)[0], fields)
     [opened] = open_payments([request])
     outcome = _outcome(request, opened)
     if isinstance(outcome, InvalidPayment):
@@ -89,7 +89,8 @@ def enqueue_many(payments: Iterable[Mapping[str, object]]) -> list[Payment | Inv
     Items are mappings of the fields of `enqueue`. Raises LedgerUnavailable when Redis did not answer; the items before
     may be written then, and repeating the call joins them.
     """
-    parsed = [_parsed(fields) for fields in payments]
+    asked = list(payments)
+    parsed = [_parsed(name, fields) for name, fields in zip(new_ids(len(asked)), asked, strict=True)]
     good = [item for item in parsed if isinstance(item, NewPayment)]
     opened = iter(open_payments(good))
     return [item if isinstance(item, InvalidPayment) else _outcome(item, next(opened)) for item in parsed]
@@ -107,9 +108,9 @@ def open_payments(requests: Sequence[NewPayment]) -> list[Opened]:
     return opened
 
 
-def _parsed(fields: Mapping[str, object]) -> NewPayment | InvalidPayment:
+def _parsed(name: str, fields: Mapping[str, object]) -> NewPayment | InvalidPayment:
     try:
-        return parse_payment(new_id(), fields)
+        return parse_payment(name, fields)
     except InvalidPayment as error:
         return error
 

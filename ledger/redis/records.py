@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import assert_never
 
 from ledger.ledger import Backlog, Held, LaneView
@@ -124,6 +125,12 @@ def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
     )
 
 
+@lru_cache(maxsize=8)
+def _moment(written: str) -> datetime:
+    """An instant that all requests of a step have in common."""
+    return instant(written)
+
+
 def accepted(ask: NewPayment, enqueued_at: Reply, after: Sequence[Reply]) -> Payment:
     """The payment that a request has become, as it was written down; `after` holds its `r`, where it has one."""
     paid_before = text(after[0]) if after else ""
@@ -137,7 +144,7 @@ def accepted(ask: NewPayment, enqueued_at: Reply, after: Sequence[Reply]) -> Pay
         state=State.QUEUED,
         attempts=0,
         deaths=0,
-        enqueued_at=instant(text(enqueued_at)),
+        enqueued_at=_moment(text(enqueued_at)),
         sent_at=None,
         finished_at=None,
         paid_at=None,

@@ -33,7 +33,7 @@ from ledger.verdict import Decision
 T = TypeVar("T")
 
 # How many requests one `open` step writes down: a step keeps the server from everybody else for some milliseconds.
-OPEN_CHUNK = 200
+OPEN_CHUNK = 400
 BACKLOG_PARTS = 3  # waiting, suspects, doubts
 LEASE_PARTS = 3 + BACKLOG_PARTS  # portal, fence, left
 

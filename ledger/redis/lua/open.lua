@@ -58,6 +58,15 @@ local function may_have_paid(record)
   return doubted or perhaps_sent(record) or record.s == 'c' and (record.t or record.o)
 end
 
+-- Its invoice's place in the index, the latest payment of it, and how many payments of the bucket are open.
+local function look_up(ask)
+  local bucket, field = slot(ask.portal, ask.invoice)
+  local found = redis.call('HMGET', bucket, field, 'o')
+  ask.bucket, ask.field, ask.open = bucket, field, tonumber(found[2] or 0)
+  local record = found[1] and read(found[1])
+  if record and record.l == ask.portal and record.i == ask.invoice then return found[1], record end
+end
+
 -- `paid_before`: to be read first, because of that paid payment, or because of none ('').
 local function write(ask, paid_before)
   local record = {'l', ask.portal, 'i', ask.invoice, 's', 'q', 'e', ACCEPTED_AT}
@@ -73,9 +82,8 @@ local function write(ask, paid_before)
   end
   if paid_before then add('r', paid_before) end
   redis.call('HSET', P .. 'p:' .. ask.handle, unpack(record))
-  local bucket, field = slot(ask.portal, ask.invoice)
-  redis.call('HSET', bucket, field, ask.handle)
-  if redis.call('HINCRBY', bucket, 'o', 1) == 1 then redis.call('PERSIST', bucket) end
+  redis.call('HSET', ask.bucket, ask.field, ask.handle, 'o', ask.open + 1)
+  if ask.open == 0 then redis.call('PERSIST', ask.bucket) end
   added[ask.portal] = added[ask.portal] + 1
   if paid_before then
     count(ask.portal, 'r', 1)
@@ -88,7 +96,10 @@ end
 
 -- A handle or key that is known already decides alone; nil when neither is.
 local function known(ask)
-  local id, record, late = resolve(ask.handle)
+  local id, record, late = nil, nil, false
+  if redis.call('EXISTS', P .. 'p:' .. ask.handle, P .. 'h:' .. ask.handle) > 0 then
+    id, record, late = resolve(ask.handle)
+  end
   if id and late and record.l == ask.portal and record.i == ask.invoice then return {'D', row(id, true)} end
   if id and same_content(record, ask) then return {'J', row(id)} end
   if id then return {'C', id, 'handle'} end
@@ -104,7 +115,7 @@ local function decide(ask)
   local answer = known(ask)
   if answer then return answer end
   if not is_known_lane(ask.portal) then return {'U'} end
-  local id, record = latest(ask.portal, ask.invoice)
+  local id, record = look_up(ask)
   if not record then return write(ask, nil) end
   if record.s == 'f' or record.s == 'c' then return write(ask, may_have_paid(record) and '' or nil) end
   if record.s == 'p' then
