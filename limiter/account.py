@@ -95,7 +95,8 @@ class Account:
             return most
         if self.evenly:
             return 1
-        limit_s, spent_s = self.limit(limits, now), self.spent_s()
+        # A sum that meets a limit exactly must not pass it by its rounding.
+        limit_s, spent_s = self.limit(limits, now), self.spent_s() - pace.ROUNDING
         free = int(max(0.0, FREE_SHARE * limit_s - spent_s) / cost_s) + 1
         return max(1, min(most, free, int(max(0.0, limit_s - spent_s) / cost_s)))
 
@@ -107,7 +108,7 @@ class Account:
         self.paced = min((limit_s - before_s) / max(leaves_at - now, _NOTHING), CATCH_UP * limit_s / window_s)
         if before_s < RECOVERED_SHARE * limit_s:
             self.evenly = False
-        if before_s + cost_s > FREE_SHARE * limit_s:
+        if before_s + cost_s > FREE_SHARE * limit_s + pace.ROUNDING:
             self.evenly = True
         self.paced_ends_at = min(leaves_at, now + cost_s / max(self.paced, _NOTHING)) if self.evenly else 0.0
         self._part(limits, now).reserved_s += requests * cost_s

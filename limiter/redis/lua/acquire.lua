@@ -71,7 +71,8 @@ local function affordable(most, cost)
   elseif account.evenly then
     return 1
   end
-  local limit, spent = limit_of(account, limits), spent_of(account)
+  -- A sum that meets a limit exactly must not pass it by its rounding.
+  local limit, spent = limit_of(account, limits), spent_of(account) - ROUNDING
   local free = math.floor(math.max(0, NUMBERS.free_share * limit - spent) / cost) + 1
   return math.max(1, math.min(most, free, math.floor(math.max(0, limit - spent) / cost)))
 end
@@ -85,7 +86,7 @@ local function reserve(requests, cost)
   if before < NUMBERS.recovered_share * limit then
     account.evenly = false
   end
-  if before + cost > NUMBERS.free_share * limit then
+  if before + cost > NUMBERS.free_share * limit + ROUNDING then
     account.evenly = true
   end
   account.paced_ends_at = account.evenly and math.min(leaves_at, now + cost / math.max(account.paced, NOTHING)) or 0

@@ -81,7 +81,7 @@ class TestMemory(LimiterSuite):
 
 
 @pytest.mark.parametrize("limits", [Limits(2.0, 50), Limits(5.0, 250)], ids=["standard", "enterprise"])
-@settings(database=None)
+@settings(database=None, deadline=None)
 @given(
     pauses=st.lists(st.floats(0, 60), min_size=1, max_size=5),
     phase_s=st.floats(0, 0.999),
@@ -101,7 +101,7 @@ async def test_a_portal_never_has_to_refuse(
     assert bucket.blocked == []
 
 
-@settings(database=None)
+@settings(database=None, deadline=None)
 @given(
     asked=st.lists(st.tuples(st.integers(1, 60), st.floats(0, 40)), min_size=1, max_size=8),
     used_s=st.one_of(st.none(), st.floats(0.1, 479)),
