@@ -15,7 +15,18 @@ from benchmarks.report import keep
 from benchmarks.table import Table, text_of
 
 # In this order they are run.
-SCENARIOS: Final = ("burst", "lost", "idle", "unlimited", "bound", "portals", "small", "million", "execution")
+SCENARIOS: Final = (
+    "burst",
+    "lost",
+    "idle",
+    "callers",
+    "unlimited",
+    "bound",
+    "portals",
+    "small",
+    "million",
+    "execution",
+)
 
 
 def measure(name: str, *, quick: bool) -> Table:

@@ -1,7 +1,8 @@
 """A producer's process: it gets ready, waits for one line of JSON, asks for payments, and tells when.
 
 Doors: `stock` (a Celery application without our code), `bulk` (`tasks.enqueue_many`), `single` (`tasks.enqueue`),
-`import` (`b24pay import` of a CSV file, in a process of its own).
+`import` (`b24pay import` of a CSV file, in a process of its own), `asking` (`stock`, and each caller waits for a result
+before it sends the next).
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 Wanted = list[tuple[str, int]]  # portal, invoice
@@ -60,8 +62,30 @@ def by_import(wanted: Wanted) -> list[str]:
     return []
 
 
+def by_asking(wanted: Wanted) -> list[str]:
+    """Callers side by side, one per portal: a message, its result, the next message. Returns each wait in seconds."""
+    callers: dict[str, list[int]] = {}
+    for portal, invoice in wanted:
+        callers.setdefault(portal, []).append(invoice)
+    with ThreadPoolExecutor(len(callers)) as threads:
+        return [wait for waits in threads.map(_ask, callers, callers.values()) for wait in waits]
+
+
+def _ask(portal: str, invoices: list[int]) -> list[str]:
+    waits = []
+    for invoice in invoices:
+        kwargs = {"portal": portal, "invoice_id": invoice, "pay_system_id": PAY_SYSTEM}
+        began = time.perf_counter()
+        asked = CELERY.send_task("tasks.pay_invoice", kwargs=kwargs, queue="payments")
+        if asked.get(timeout=30)["status"] != "paid":
+            raise RuntimeError(f"{portal} {invoice} was not paid")
+        waits.append(f"{time.perf_counter() - began:.6f}")
+    return waits
+
+
 DOORS: dict[str, Callable[[Wanted], list[str]]] = {
     "stock": by_stock,
+    "asking": by_asking,
     "bulk": by_bulk,
     "single": by_single,
     "import": by_import,
@@ -73,7 +97,7 @@ def _warm(door: str) -> Any:
     from celery import Celery
 
     app = Celery("somebody-else", broker=os.environ["CELERY_URL"], backend=os.environ["CELERY_URL"])
-    if door == "stock":
+    if door in ("stock", "asking"):
         with app.connection_for_write() as connection:
             connection.ensure_connection()
     elif door in ("bulk", "single"):

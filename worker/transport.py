@@ -5,8 +5,8 @@ along. Here one step on the server does both (`lua/fetch.lua`). Waiting for a me
 element onto its own place: it blocks as BRPOP does and moves nothing. The step is sent right behind it, so the server
 takes it in the moment when the wait ends. Producers see nothing of this.
 
-A consumer without messages waits, and has the first one at once. After a step that found something it rests for some
-milliseconds instead: whatever comes meanwhile comes as one group, and the server writes to its disk once for all of it.
+A consumer without messages waits, and has each one at once. In a stream it rests for some milliseconds between two
+steps (`worker.pace`): whatever comes meanwhile comes as one group, and the server writes to its disk once for it.
 
 Every fetched message carries its consumer's name, and consumers give a sign of life every few seconds; whoever sees
 that one is dead puts its messages back (`lua/recover.lua`). That is about speed alone: no message depends on it.
@@ -31,6 +31,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from redis.exceptions import NoScriptError
 
 from worker.envelope import Message, read_envelope
+from worker.pace import Pace
 from worker.scripts import FETCH, PUT_BACK, RECOVER, Script
 from worker.unacked import LIFE_MS, QoS
 
@@ -43,9 +44,6 @@ MOST_MESSAGES: Final = 100
 MOST_BYTES: Final = 1_000_000
 RECOVERED_AT_ONCE: Final = 500
 NO_WAIT_S: Final = 0.001  # the shortest that the server knows; 0 would be for ever
-# After the first message, and in a stream: 500 messages a second come in groups of 25, 25 ms later on average.
-REST_S: Final = 0.02
-STREAM_REST_S: Final = 0.05
 ANSWER_WITHIN_S: Final = 1.0  # a step that is under way when the channel closes
 
 Fetched = list[tuple[str, str, bytes]]  # queue, tag, message
@@ -77,6 +75,7 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         self._asked_queues: list[str] = []
         self._asked: Step | None = None  # in an event loop: sent, and not answered yet
         self._is_empty = False  # the latest step found nothing
+        self._pace = Pace()
         self._rests_until = 0.0  # monotonic
         self._latest_key = ""  # where the latest message came from
         self._in_poll: Any = None
@@ -219,7 +218,7 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         return bool(fetched)
 
     def _answer(self, step: Step, **options: Any) -> Fetched:
-        """What the step that was asked for brought; a rest follows if there was little."""
+        """What the step that was asked for brought; in a stream a rest follows if there was little."""
         try:
             *_, reply = self._replies(["BLMOVE", "EVALSHA"] if step.waits else ["EVALSHA"], **options)
         except NoScriptError:
@@ -227,9 +226,10 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
         self._asked = None
         self.qos.acks_heard(step.acks)
         fetched = self._read(step, reply)
-        if 0 < len(fetched) < step.most:
-            rest_s = REST_S if step.waits else STREAM_REST_S
-            self._rests_until = monotonic() + rest_s
+        now = monotonic()
+        rest_s = self._pace.found(reply[0], now)
+        if rest_s and len(fetched) < step.most:
+            self._rests_until = now + rest_s
             self.connection.cycle.hub.call_later(rest_s, _turn)
         return self._still_wanted(fetched)
 
@@ -276,7 +276,7 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
 
     def _read(self, step: Step, reply: Sequence[Any]) -> Fetched:
         fetched = []
-        for number, (at, raw) in enumerate(zip(reply[::2], reply[1::2], strict=True), start=1):
+        for number, (at, raw) in enumerate(zip(reply[1::2], reply[2::2], strict=True), start=1):
             fetched.append((step.queues[at - 1], f"{self._name}:{step.number}:{number}", raw))
             self._latest_key = step.keys[at - 1]
         for queue in dict.fromkeys(queue for queue, _, _ in fetched):

@@ -15,10 +15,12 @@
   ARGV[4]  most       messages
   ARGV[5]  bytes      after which no further message is fetched
   ARGV[6+] tags       acknowledged; at most a thousand
-  Returns  {which queue (1 is KEYS[4]), message, which queue, message, ...}
+  Returns  {how many messages all consumers together have fetched so far, 0 if this step found none;
+            which queue (1 is KEYS[4]), message, which queue, message, ...}
 ]]
 local most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
-local fetched, count, size = {}, 0, 0
+local TOTAL = KEYS[3] .. '.fetched'
+local fetched, count, size = {0}, 0, 0
 local function tag() return ARGV[1] .. ':' .. ARGV[3] .. ':' .. count + 1 end
 local function add(at, message)
   count, size = count + 1, size + #message
@@ -43,7 +45,11 @@ while entry do
   add(at, string.sub(entry, ends + 1))
   entry = redis.call('HGET', KEYS[1], tag())
 end
-if count > 0 then forget(); return fetched end
+if count > 0 then
+  fetched[1] = tonumber(redis.call('GET', TOTAL) or 0)
+  forget()
+  return fetched
+end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -58,6 +64,9 @@ for at = 4, #KEYS do
     add(at, message)
   end
 end
-if count > 0 then redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) end
+if count > 0 then
+  redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
+  fetched[1] = redis.call('INCRBY', TOTAL, count)
+end
 forget()
 return fetched
