@@ -86,7 +86,7 @@ def enqueue(
 def enqueue_many(payments: Iterable[Mapping[str, object]]) -> list[Payment | InvalidPayment]:
     """Write many payments, in order; one outcome per item: a Payment, or why this item was refused.
 
-    Items are mappings of the fields of `enqueue`. Raises LedgerUnavailable when Redis did not answer; the items before
+    Items are mappings of the fields of `enqueue`. Raises LedgerUnavailable when Redis did not answer; some of the items
     may be written then, and repeating the call joins them.
     """
     asked = list(payments)

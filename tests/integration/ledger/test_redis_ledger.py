@@ -1,12 +1,13 @@
 """The Redis ledger on a real server: the conformance suite, and what only a server can show."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import cast
 
 import pytest
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -15,6 +16,7 @@ from ledger.ledger import Accepted, Joined
 from ledger.payment import State
 from ledger.redis import ProducerLedger, RedisLedger, UnknownSchema
 from ledger.redis.scripts import PREFIX, load_scripts
+from ledger.redis.steps import OPEN_CHUNK
 from tests.conformance.ledger.server import ServerWorld
 from tests.conformance.ledger.suite import LedgerSuite
 from tests.conformance.ledger.world import PAID, PORTAL, accepted, an_ask, claimed, ended, open_one, settle, take_one
@@ -165,6 +167,66 @@ def test_a_synchronous_producer_writes_the_same_ledger(redis_url: str):
         found = producer.find(["h500", "nobody"])
         assert found == [answers[-1].payment, None]
         assert producer.open([]) == producer.find([]) == []
+
+
+LARGE = range(1, 3 * OPEN_CHUNK + 2)
+
+
+@pytest.fixture
+def producer(redis_url: str) -> Iterator[tuple[ProducerLedger, SyncRedis]]:
+    """A synchronous producer, its lane, and a client that is not its own."""
+    with (
+        redis_client(redis_url, decode_responses=False) as own,
+        redis_client(redis_url, decode_responses=True) as other,
+    ):
+        other.sadd(PREFIX + "lanes", PORTAL)
+        yield ProducerLedger(own), other
+
+
+def opened_in_order(producer: ProducerLedger, other: SyncRedis) -> bool:
+    """Whether a call of several steps made one payment a request, and queued them in their order."""
+    answers = producer.open([an_ask(f"h{n}", invoice_id=n) for n in LARGE])
+    handles = [f"h{n}" for n in LARGE]
+    assert [answer.payment.id for answer in answers if isinstance(answer, Accepted | Joined)] == handles
+    return other.lrange(f"{PREFIX}q:{PORTAL}", 0, -1) == handles
+
+
+def test_a_large_call_is_written_in_order(producer: tuple[ProducerLedger, SyncRedis]):
+    """Its steps are sent ahead of each other's answers, and each still sees those before it."""
+    ledger, other = producer
+    ledger.check_schema()
+    ledger.open([an_ask("warm", invoice_id=2**40)])
+    other.delete(f"{PREFIX}q:{PORTAL}")
+    assert opened_in_order(ledger, other)
+    again = ledger.open([an_ask(f"again{n}", invoice_id=n) for n in LARGE])
+    assert [answer.payment.id for answer in again if isinstance(answer, Joined)] == [f"h{n}" for n in LARGE]
+
+
+def test_a_large_call_does_not_need_the_script_cache(producer: tuple[ProducerLedger, SyncRedis]):
+    """A new server knows no script; what was sent ahead of the first answer is asked again."""
+    assert opened_in_order(*producer)
+
+
+def test_a_large_call_survives_a_connection_that_is_dropped(producer: tuple[ProducerLedger, SyncRedis]):
+    """Steps that were done and not answered are joined by their repetition."""
+    ledger, other = producer
+    ledger.open([an_ask("warm", invoice_id=2**40)])
+    other.delete(f"{PREFIX}q:{PORTAL}")
+    other.client_kill_filter(skipme=True, _type="normal")
+    assert opened_in_order(ledger, other)
+
+
+def test_a_connection_with_answers_left_is_not_used_again(
+    producer: tuple[ProducerLedger, SyncRedis], monkeypatch: pytest.MonkeyPatch
+):
+    """A call that breaks off in the middle must not leave its answers to the next."""
+    ledger, _ = producer
+    ledger.open([an_ask("warm", invoice_id=2**40)])
+    monkeypatch.setattr("ledger.redis.steps._opened", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ledger.open([an_ask(f"h{n}", invoice_id=n) for n in LARGE])
+    monkeypatch.undo()
+    assert [payment is not None for payment in ledger.find(["warm", "nobody"])] == [True, False]
 
 
 async def test_a_newer_ledger_is_refused(client: Redis):
