@@ -1,14 +1,15 @@
-"""The admin API under /_emulator/: settings, faults, journal, counters, effects, records, clock."""
+"""The admin API under /_emulator/: settings, faults, journal, counters, effects, records, clock, OAuth."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from emulator.farm import Farm
+from emulator import admin_oauth as oauth
+from emulator.farm import TEMPLATE, Farm
 from emulator.faults import fault_json, read_fault
 from emulator.journal import Counters, Entry, entry_json
 from emulator.reading import Reader, SettingsError
@@ -19,6 +20,7 @@ PREFIX = "/_emulator"
 
 Query = dict[str, str]
 Answer = dict[str, object]
+Walk = Callable[..., Iterator[Entry]]
 
 
 async def answer(farm: Farm, request: BaseRequest) -> web.Response:
@@ -29,7 +31,8 @@ async def answer(farm: Farm, request: BaseRequest) -> web.Response:
         return _json({"error": "unknown admin request", "known": known}, 404)
     try:
         text = await request.read()
-        return _json(action(farm, dict(request.rel_url.query), json.loads(text) if text else None))
+        done = action(farm, dict(request.rel_url.query), json.loads(text) if text else None)
+        return _json(done if isinstance(done, dict) else await done)
     except ValueError as error:
         return _json({"error": str(error)}, 400)
 
@@ -46,6 +49,13 @@ def _needed_portal(query: Query) -> str:
     name = _portal(query)
     if name is None:
         raise SettingsError('this request needs ?portal=HOST[:PORT] ("*" for the template)')
+    return name
+
+
+def _one_portal(query: Query) -> str:
+    name = _needed_portal(query)
+    if name in ("", TEMPLATE):
+        raise SettingsError("portal: this request is about one portal, HOST[:PORT]")
     return name
 
 
@@ -107,15 +117,17 @@ def remove_faults(farm: Farm, query: Query, _body: object) -> Answer:
 
 
 def get_journal(farm: Farm, query: Query, _body: object) -> Answer:
-    """Entries after ?since=, at most ?limit=, of one portal or all, of one ?kind= or both."""
+    """Entries after ?since=, at most ?limit=, of one portal or all, of one ?kind= or all."""
     since, kind = _number(query, "since", 0), query.get("kind", "")
-    if kind not in ("", "request", "change"):
-        raise SettingsError(f"kind: expected request or change, got {kind!r}")
-    found: list[Entry] = []
-    if kind != "change":
-        found += farm.journal.requests(since=since, portal=_portal(query))
-    if kind != "request":
-        found += farm.journal.changes(since=since, portal=_portal(query))
+    sorts: dict[str, Walk] = {
+        "request": farm.journal.requests,
+        "token": farm.journal.tokens,
+        "change": farm.journal.changes,
+    }
+    if kind and kind not in sorts:
+        raise SettingsError(f"kind: expected request, token or change, got {kind!r}")
+    chosen: list[Walk] = [sorts[kind]] if kind else list(sorts.values())
+    found = [entry for walk in chosen for entry in walk(since=since, portal=_portal(query))]
     found.sort(key=lambda entry: entry.seq)
     entries = [entry_json(entry) for entry in islice(found, _number(query, "limit", 1000))]
     return {"entries": entries, "seq": farm.journal.last_seq}
@@ -190,7 +202,12 @@ def advance_clock(farm: Farm, _query: Query, body: object) -> Answer:
     return get_clock(farm, {}, None)
 
 
-Action = Callable[[Farm, Query, object], Answer]
+def get_token_counters(farm: Farm, query: Query, _body: object) -> Answer:
+    """Exact counters of the token server."""
+    return {"counters": oauth.counters_json(oauth.counters_of(farm, _portal(query)))}
+
+
+Action = Callable[[Farm, Query, object], Answer | Awaitable[Answer]]
 
 _ACTIONS: dict[tuple[str, str], Action] = {
     ("GET", ""): overview,
@@ -209,4 +226,16 @@ _ACTIONS: dict[tuple[str, str], Action] = {
     ("POST", "reset"): reset,
     ("GET", "clock"): get_clock,
     ("POST", "clock"): advance_clock,
+    ("GET", "oauth"): lambda farm, query, _: oauth.get_application(farm, _needed_portal(query)),
+    ("PATCH", "oauth"): lambda farm, query, body: oauth.patch_application(farm, _needed_portal(query), _object(body)),
+    ("GET", "oauth/credential"): lambda farm, query, _: oauth.newest(farm, _one_portal(query)),
+    ("POST", "oauth/grant"): lambda farm, query, body: oauth.grant(farm, _one_portal(query), _object(body or {})),
+    ("GET", "oauth/issued"): lambda farm, query, _: oauth.get_issued(farm, _one_portal(query)),
+    ("GET", "oauth/counters"): get_token_counters,
+    ("POST", "oauth/expire"): lambda farm, query, _: oauth.expire(farm, _one_portal(query)),
+    ("POST", "oauth/revoke"): lambda farm, query, _: oauth.revoke(farm, _one_portal(query)),
+    ("GET", "oauth/clock"): lambda farm, _query, _body: oauth.get_clock(farm),
+    ("POST", "oauth/clock"): lambda farm, _, body: oauth.advance_clock(farm, body),
+    ("POST", "oauth/event"): lambda farm, query, body: oauth.send(farm, _one_portal(query), body),
+    ("POST", "rename"): lambda farm, query, body: oauth.rename(farm, _one_portal(query), body),
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from emulator.call import Call
 from emulator.errors import RestError, StatusProfile, disputed
 from emulator.portal import Portal
-from emulator.settings import Rights, Token
+from emulator.settings import Rights
 
 _TOKEN_FAILURES = {
     "invalid_token": "Unable to get application by token",
@@ -26,6 +26,7 @@ class Credential:
     rights: Rights
     kind: str  # "apauth" for webhooks, "oauth" for access tokens
     id: str  # webhook "USER/CODE" or the application's client_id
+    pair: int | None = None  # number of the issue of an access token that the authorization server gave
 
 
 def authorize(portal: Portal, call: Call, *, secure: bool) -> Credential:
@@ -47,8 +48,6 @@ def _by_token(portal: Portal, name: str | None) -> Credential:
     profile = portal.settings.status_profile
     if not name:
         raise disputed("NO_AUTH_FOUND", "Wrong authorization data", profile)
-    if portal.settings.oauth_unreachable:
-        raise disputed("CONNECTION_ERROR", "Error connecting to authorization server", profile)
     token = find_token(portal, name)
     failure = "invalid_token" if token is None else token.failure
     if failure not in (None, "APPLICATION_NOT_FOUND") or token is None:
@@ -56,14 +55,69 @@ def _by_token(portal: Portal, name: str | None) -> Credential:
     _check_portal(portal, profile)
     if token.failure is not None:
         raise _token_failure(token.failure, profile)
-    if token.expires_at is not None and portal.clock.now() >= token.expires_at:
+    if token.over:
         raise disputed("expired_token", "The access token provided has expired", profile)
-    return Credential(token.user, token.rights, "oauth", token.client_id)
+    return Credential(token.user, token.rights, "oauth", token.client_id, token.number)
 
 
-def find_token(portal: Portal, name: str) -> Token | None:
-    """The token as this portal knows it; an OAuth server's tokens would be looked up here too."""
-    return portal.settings.tokens.get(name)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An access token as the portal sees it at this moment."""
+
+    user: int
+    client_id: str
+    rights: Rights
+    failure: str | None
+    over: bool
+    number: int | None = None
+
+
+def find_token(portal: Portal, name: str) -> _Known | None:
+    """The token as this portal knows it: from its settings, its memory, or the authorization server."""
+    given = portal.settings.tokens.get(name)
+    if given is None:
+        return _issued(portal, name)
+    _reach_server(portal)
+    over = given.expires_at is not None and portal.clock.now() >= given.expires_at
+    return _Known(given.user, given.client_id, given.rights, given.failure, over)
+
+
+def _issued(portal: Portal, name: str) -> _Known | None:
+    failure, pair = _asked(portal, name), portal.server.by_access(name)
+    if pair is None:
+        return None
+    application = pair.application
+    if failure is None and not application.installed:
+        failure = "APPLICATION_NOT_FOUND"
+    rights = Rights(
+        scopes=application.scopes,
+        can_pay=application.can_pay,
+        can_read=application.can_read,
+        can_configure=application.can_configure,
+        app_access=application.app_access,
+        dismissed=application.dismissed,
+    )
+    over = portal.server.clock.now() >= pair.access_until
+    return _Known(application.user, application.client_id, rights, failure, over, pair.number)
+
+
+def _asked(portal: Portal, name: str) -> str | None:
+    """What the authorization server says of a token, or said not long ago: a portal remembers it for an hour."""
+    now = portal.server.clock.now()
+    until, failure = portal.token_cache.get(name, (0.0, None))
+    if now < until:
+        return failure
+    _reach_server(portal)
+    failure = portal.server.check(portal, name)
+    if portal.server.by_access(name) is not None:
+        portal.token_cache[name] = now + portal.settings.oauth.token_cache_s, failure
+    return failure
+
+
+def _reach_server(portal: Portal) -> None:
+    if portal.settings.oauth_unreachable:
+        text = "Error connecting to authorization server"
+        raise disputed("CONNECTION_ERROR", text, portal.settings.status_profile)
 
 
 def _token_failure(code: str, profile: StatusProfile) -> RestError:

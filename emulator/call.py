@@ -9,6 +9,7 @@ from emulator.php import Params, Value, as_array, collect, parse_str, to_int, to
 
 # What the server takes out of the parameters before a method sees them.
 _RESERVED = ("auth", "access_token", "auth_connector", "aplogin", "ap", "state", "start")
+_SECRETS = ("auth", "access_token", "ap", "refresh_token", "client_secret")
 LIST = "crm.invoice.list"
 _RECORD_KEYS = ("INVOICE_ID", "PAYMENT_ID", "ID")
 
@@ -70,6 +71,7 @@ class Call:
     xml: bool = False
     webhook: tuple[str, str] | None = None
     token: str | None = None
+    carriers: tuple[str, ...] = ()  # where secrets came in: path, header, body, url
     commands: list[Command] = field(default_factory=list)
 
     @property
@@ -103,11 +105,29 @@ def read_call(incoming: Incoming) -> Call | None:
     token = incoming.bearer or _first_text(params, "auth", "access_token")
     webhook = (parts[0], parts[1]) if len(parts) == 3 else _webhook_of(params)
     call = Call(method, params, params.get("start"), xml, webhook, None if webhook else token)
+    call.carriers = _carriers(incoming, params, in_path=len(parts) == 3)
     for name in _RESERVED:
         params.pop(name, None)
     if call.is_batch:
         call.commands = read_commands(params)
     return call
+
+
+def _carriers(incoming: Incoming, params: Params, *, in_path: bool) -> tuple[str, ...]:
+    found = ["path"] if in_path else []
+    if incoming.bearer:
+        found.append("header")
+    if any(params.get(name) for name in _SECRETS):
+        # Rare enough to read the two apart only now.
+        found += secret_places(incoming, _SECRETS)
+    return tuple(found)
+
+
+def secret_places(incoming: Incoming, names: Sequence[str]) -> list[str]:
+    """Which of body and URL carry a filled parameter of one of these names."""
+    body = _body_params(incoming) if incoming.http_method == "POST" else {}
+    places = {"body": body, "url": parse_str(incoming.query)}
+    return [place for place, params in places.items() if any(params.get(name) for name in names)]
 
 
 def _transport(name: str) -> tuple[str, bool]:

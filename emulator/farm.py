@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from emulator.clock import Clock
 from emulator.faults import FaultRules
 from emulator.journal import JOURNAL_SIZE, Counters, Journal
+from emulator.oauth import TokenServer
 from emulator.portal import Portal
-from emulator.reading import Reader
+from emulator.reading import Reader, SettingsError
 from emulator.records import Tally
 from emulator.settings import PortalSettings, read_settings
 
@@ -36,14 +37,18 @@ class Farm:
     faults: FaultRules = field(default_factory=FaultRules)
     portals: dict[str, Portal] = field(default_factory=dict)
     given: dict[str, dict[str, object]] = field(default_factory=dict)
+    oauth: TokenServer = field(init=False)
     _template: PortalSettings = field(default_factory=PortalSettings)
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.oauth = TokenServer(Clock(self.clock.now))
 
     def portal(self, name: str) -> Portal:
         """The portal of an authority, made from the template when it is new."""
         portal = self.portals.get(name)
         if portal is None:
-            portal = self.portals[name] = Portal(name, self._template, self.clock)
+            portal = self.portals[name] = Portal(name, self._template, self.clock, self.oauth)
         return portal
 
     def settings(self, name: str) -> PortalSettings:
@@ -56,7 +61,7 @@ class Farm:
     def put(self, name: str, value: dict[str, object]) -> PortalSettings:
         """Replace what a portal (or the template, "*") was told; portals inherit from the template."""
         inherited = {} if name == TEMPLATE else self.given.get(TEMPLATE, {})
-        settings = read_settings({**inherited, **value})
+        settings = read_settings(_over(inherited, value))
         self.given[name] = value
         if name == TEMPLATE:
             self._template = settings
@@ -70,21 +75,39 @@ class Farm:
         """Change some of a portal's settings (or the template's) and keep the others."""
         return self.put(name, {**self.given.get(name, {}), **value})
 
+    def patch_oauth(self, name: str, value: dict[str, object]) -> PortalSettings:
+        """Change some of the `oauth` settings of a portal (or of the template) and keep the others."""
+        own = self.given.get(name, {}).get("oauth", {})
+        return self.patch(name, {"oauth": {**(own if isinstance(own, dict) else {}), **value}})
+
+    def rename(self, name: str, to: str, status: int = 302) -> None:
+        """Give a portal another address: all it is and knows moves there, the old address redirects."""
+        if to in self.portals:
+            raise SettingsError(f"to: {to!r} is a portal already")
+        portal = self.portal(name)
+        del self.portals[name]
+        portal.name, self.portals[to] = to, portal
+        self.given[to] = self.given.pop(name, {})
+        self.put(name, {"redirect": to, "redirect_status": status})
+        self.journal.change(self.clock.now(), to, "portal.renamed", detail=name)
+
     def _inherit(self) -> None:
         template = self.given[TEMPLATE]
         for name, portal in self.portals.items():
             own = self.given.get(name)
-            portal.configure(self._template if own is None else read_settings({**template, **own}, name))
+            portal.configure(self._template if own is None else read_settings(_over(template, own), name))
 
     def reset(self, name: str | None = None) -> None:
         """Forget what happened on one portal, or everything but the clock and the template."""
         if name is None:
             self.portals.clear()
+            self.oauth.forget()
             self.given = {key: value for key, value in self.given.items() if key == TEMPLATE}
             self.faults.remove()
             self.journal.clear()
         else:
-            self.portals.pop(name, None)
+            if name in self.portals:
+                self.oauth.forget(self.portals.pop(name))
             self.given.pop(name, None)
 
     def hold(self, work: Coroutine[object, None, Result]) -> "asyncio.Task[Result]":
@@ -124,6 +147,15 @@ class Farm:
             if name is not None:
                 counts = {number: row.effects for number, row in store.rows.items() if row.effects}
         return Effects(tally, counts, doubled[:100])
+
+
+def _over(template: dict[str, object], own: dict[str, object]) -> dict[str, object]:
+    merged = {**template, **own}
+    inner = template.get("oauth"), own.get("oauth")
+    # One level deeper here: a portal with a mood of its own still is a client of the template's application.
+    if isinstance(inner[0], dict) and isinstance(inner[1], dict):
+        merged["oauth"] = {**inner[0], **inner[1]}
+    return merged
 
 
 def _add(total: Counters, part: Counters) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import aiohttp
 
 from emulator.farm import Effects
-from emulator.journal import ChangeEntry, Counters, RequestEntry
+from emulator.installing import Sent
+from emulator.journal import ChangeEntry, Counters, RequestEntry, TokenEntry
+from emulator.oauth import TokenCounters
 from emulator.records import Change, Record, Tally
 
 
@@ -59,11 +61,14 @@ class Handle:
     async def requests(self, *, since: int = 0, limit: int = 1000, portal: str | None = None) -> list[RequestEntry]:
         """Requests in the journal after a sequence number, oldest first."""
         return [
-            RequestEntry(
-                **{**entry, "commands": tuple(tuple(c) for c in entry["commands"]), "asked": tuple(entry["asked"])}
-            )
+            RequestEntry(**{**entry, **_tuples(entry, "asked", "carriers"), "commands": _commands(entry)})
             for entry in await self._journal("request", since, limit, portal)
         ]
+
+    async def token_requests(self, *, since: int = 0, limit: int = 1000, portal: str | None = None) -> list[TokenEntry]:
+        """Requests to the token server after a sequence number, oldest first; `portal` "" are those of no chain."""
+        found = await self._journal("token", since, limit, portal)
+        return [TokenEntry(**{**entry, **_tuples(entry, "carriers")}) for entry in found]
 
     async def changes(self, *, since: int = 0, limit: int = 1000, portal: str | None = None) -> list[ChangeEntry]:
         """Changes of state in the journal after a sequence number, oldest first."""
@@ -72,8 +77,7 @@ class Handle:
     async def counters(self, portal: str | None = None) -> Counters:
         """Exact counters of one portal or of all."""
         found = _object((await self._ask("GET", "counters", portal=portal))["counters"])
-        statuses = Counter({int(key): _int(value) for key, value in _object(found.pop("statuses")).items()})
-        codes = Counter({key: _int(value) for key, value in _object(found.pop("codes")).items()})
+        statuses, codes = _maps(found)
         return Counters(**{key: _int(value) for key, value in found.items()}, statuses=statuses, codes=codes)
 
     async def effects(self, portal: str | None = None, *, payments: bool = False) -> Effects:
@@ -102,6 +106,53 @@ class Handle:
         """Let time pass on all portals."""
         await self._ask("POST", "clock", {"advance_s": seconds})
 
+    async def credential(self, portal: str, **oauth: object) -> dict[str, str]:
+        """Install the OAuth application, after changes of its settings: what `portal add` reads. Begins a chain."""
+        return _texts((await self._ask("POST", "oauth/grant", oauth, portal=portal))["credential"])
+
+    async def newest_credential(self, portal: str) -> dict[str, str]:
+        """The newest pair of the newest chain, in the same form; begins nothing."""
+        return _texts((await self._ask("GET", "oauth/credential", portal=portal))["credential"])
+
+    async def oauth(self, portal: str, **settings: object) -> None:
+        """Change some of the `oauth` settings of a portal ("*": of the template)."""
+        await self._ask("PATCH", "oauth", settings, portal=portal)
+
+    async def token_counters(self, portal: str | None = None) -> TokenCounters:
+        """Exact counters of the token server for one portal, for no chain (""), or for all."""
+        found = _object((await self._ask("GET", "oauth/counters", portal=portal))["counters"])
+        statuses, codes = _maps(found)
+        return TokenCounters(**{key: _int(value) for key, value in found.items()}, statuses=statuses, codes=codes)
+
+    async def issued(self, portal: str) -> list[dict[str, object]]:
+        """Every pair ever issued to a portal, with its tokens and state."""
+        return [_object(item) for item in _list((await self._ask("GET", "oauth/issued", portal=portal))["issued"])]
+
+    async def expire(self, portal: str) -> int:
+        """Let the living access tokens of a portal be over now; returns how many."""
+        return _int((await self._ask("POST", "oauth/expire", portal=portal))["expired"])
+
+    async def revoke(self, portal: str) -> int:
+        """Let all chains of a portal be dead; returns how many pairs fell."""
+        return _int((await self._ask("POST", "oauth/revoke", portal=portal))["revoked"])
+
+    async def advance_tokens(self, seconds: float) -> None:
+        """Let time pass for tokens and for nothing else."""
+        await self._ask("POST", "oauth/clock", {"advance_s": seconds})
+
+    async def send_event(
+        self, portal: str, to: str, *, event: str = "ONAPPINSTALL", fields: Mapping[str, object] | None = None
+    ) -> Sent:
+        """Let a portal post an event of the application to a loopback URL; `fields` replaces (null: drops) fields."""
+        body = {"to": to, "event": event, "fields": dict(fields or {})}
+        found = await self._ask("POST", "oauth/event", body, portal=portal)
+        told = found["credential"]
+        return Sent(_int(found["status"]), str(found["body"]), None if told is None else _texts(told))
+
+    async def rename(self, portal: str, to: str, *, status: int = 302) -> None:
+        """Move a portal with all its state to another address; the old one redirects there."""
+        await self._ask("POST", "rename", {"to": to, "status": status}, portal=portal)
+
     async def reset(self, portal: str | None = None) -> None:
         """Forget one portal, or all of them with faults and journal."""
         await self._ask("POST", "reset", portal=portal)
@@ -126,6 +177,25 @@ def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise AdminError(f"the emulator answered {type(value).__name__} where an object was expected")
     return value
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {key: str(item) for key, item in _object(value).items()}
+
+
+def _tuples(entry: Mapping[str, Any], *names: str) -> dict[str, tuple[Any, ...]]:
+    return {name: tuple(entry[name]) for name in names}
+
+
+def _commands(entry: Mapping[str, Any]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(tuple(command) for command in entry["commands"])
+
+
+def _maps(counters: dict[str, object]) -> tuple[Counter[int], Counter[str]]:
+    """Take the maps of statuses and codes out of counters."""
+    statuses = Counter({int(key): _int(value) for key, value in _object(counters.pop("statuses")).items()})
+    codes = Counter({key: _int(value) for key, value in _object(counters.pop("codes")).items()})
+    return statuses, codes
 
 
 def _list(value: object) -> list[object]:

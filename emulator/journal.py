@@ -29,6 +29,31 @@ class RequestEntry:
     client_gone: bool = False
     fault: str = ""
     request_id: str = ""
+    carriers: tuple[str, ...] = ()  # where secrets came in: path (webhook), header, body, url
+    pair: int | None = None  # number of the issue of the access token
+
+
+@dataclass(slots=True)
+class TokenEntry:
+    """One request to the token server; `status` stays None while it is being worked on."""
+
+    seq: int
+    t: float
+    portal: str  # whose chain the refresh token belongs to, "" when to none
+    authority: str  # the address that was asked
+    ip: str
+    http_method: str
+    grant: str = ""
+    client_id: str = ""
+    carriers: tuple[str, ...] = ()  # where tokens and secrets came in: header, body, url
+    pair: int | None = None  # number of the issue whose refresh token was sent
+    issued: int | None = None  # number of the issue that was answered
+    status: int | None = None
+    code: str = ""
+    duration_s: float = 0.0
+    client_gone: bool = False
+    fault: str = ""
+    request_id: str = ""
 
 
 @dataclass(slots=True)
@@ -45,7 +70,8 @@ class ChangeEntry:
     detail: str = ""
 
 
-Entry = RequestEntry | ChangeEntry
+Entry = RequestEntry | TokenEntry | ChangeEntry
+_KINDS = {RequestEntry: "request", TokenEntry: "token", ChangeEntry: "change"}
 
 
 @dataclass(slots=True)
@@ -61,6 +87,7 @@ class Counters:
     redirected: int = 0
     client_gone: int = 0
     faults: int = 0
+    tokens_in_url: int = 0  # access tokens (or other secrets) in the address; webhooks are not meant
     max_depth: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -69,6 +96,7 @@ class Counters:
         """Count a finished request."""
         self.max_depth = max(self.max_depth, entry.depth)
         self.client_gone += entry.client_gone
+        self.tokens_in_url += "url" in entry.carriers
         self.statuses[entry.status or 0] += 1
         if entry.code:
             self.codes[entry.code] += 1
@@ -79,6 +107,7 @@ class Journal:
 
     def __init__(self, size: int = JOURNAL_SIZE) -> None:
         self._requests: deque[RequestEntry] = deque(maxlen=size)
+        self._tokens: deque[TokenEntry] = deque(maxlen=size)
         self._changes: deque[ChangeEntry] = deque(maxlen=size)
         self.last_seq = 0
 
@@ -90,6 +119,10 @@ class Journal:
     def open(self, entry: RequestEntry) -> None:
         """Remember a request that has just come in; the entry is filled in place."""
         self._requests.append(entry)
+
+    def open_token(self, entry: TokenEntry) -> None:
+        """Remember a request to the token server; the entry is filled in place."""
+        self._tokens.append(entry)
 
     def change(
         self,
@@ -109,6 +142,10 @@ class Journal:
         """Requests after a sequence number, oldest first."""
         return (e for e in self._requests if e.seq > since and portal in (None, e.portal))
 
+    def tokens(self, *, since: int = 0, portal: str | None = None) -> Iterator[TokenEntry]:
+        """Requests to the token server after a sequence number, oldest first."""
+        return (e for e in self._tokens if e.seq > since and portal in (None, e.portal))
+
     def changes(self, *, since: int = 0, portal: str | None = None) -> Iterator[ChangeEntry]:
         """Changes after a sequence number, oldest first."""
         return (e for e in self._changes if e.seq > since and portal in (None, e.portal))
@@ -116,10 +153,10 @@ class Journal:
     def clear(self) -> None:
         """Forget the entries; numbers go on."""
         self._requests.clear()
+        self._tokens.clear()
         self._changes.clear()
 
 
 def entry_json(entry: Entry) -> dict[str, object]:
-    """An entry as JSON, `kind` telling the two sorts apart."""
-    kind = "request" if isinstance(entry, RequestEntry) else "change"
-    return {"kind": kind, **asdict(entry)}
+    """An entry as JSON, `kind` telling the sorts apart."""
+    return {"kind": _KINDS[type(entry)], **asdict(entry)}

@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from emulator.buckets import LeakyBucket, Operating
 from emulator.clock import Clock, iso, midnight
 from emulator.journal import Counters
+from emulator.oauth import TokenCounters, TokenServer
 from emulator.records import RecordStore
 from emulator.settings import PortalSettings
 
@@ -17,15 +19,21 @@ class Portal:
     name: str
     settings: PortalSettings
     clock: Clock
+    server: TokenServer
     invoices: RecordStore = field(init=False)
     payments: RecordStore = field(init=False)
     counters: Counters = field(default_factory=Counters)
     operating: Operating = field(init=False)
+    tokens: TokenCounters = field(default_factory=TokenCounters)
+    # What the authorization server has said of a token (a code, or None for a good one), and how long it is believed.
+    token_cache: dict[str, tuple[float, str | None]] = field(default_factory=dict)
     in_flight: int = 0
+    member_id: str = field(init=False)
     _buckets: dict[str, LeakyBucket] = field(default_factory=dict)
     _queues: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.member_id = sha256(self.name.encode()).hexdigest()[:32]
         self.operating = Operating(self.settings.operating_window_s)
         self.invoices = RecordStore(self.settings.invoices)
         self.payments = RecordStore(self.settings.payments)
@@ -38,6 +46,9 @@ class Portal:
                 bucket.drain(self.clock.now(), self.settings.rate.per_s)
         if settings.operating_window_s != self.settings.operating_window_s:
             self.operating = Operating(settings.operating_window_s)
+        if settings.oauth.failure != self.settings.oauth.failure:
+            # As if the portal had just asked anew: whoever sets a mood means it at once.
+            self.token_cache.clear()
         self.settings = settings
         self.invoices.settings = settings.invoices
         self.payments.settings = settings.payments

@@ -77,7 +77,7 @@ def redirect_reply(location: str, status: int) -> Reply:
         "<!DOCTYPE html>\n<html><head><title>Redirect</title></head>"
         f'<body><h1>The document has moved <a href="{escape(location)}">here</a>.</h1></body></html>\n'
     )
-    return Reply(status, page.encode(), HTML_TYPE, {"Location": location})
+    return Reply(status, page.encode(), HTML_TYPE, {"Location": location} if location else {})
 
 
 def xml_reply(payload: Value, status: int, code: str) -> Reply:

@@ -66,6 +66,7 @@ def _entry(farm: Farm, portal: Portal, incoming: Incoming, call: Call | None, no
         asked=call.asked() if call else (),
         depth=portal.in_flight,
         request_id=incoming.request_id,
+        carriers=call.carriers if call else (),
     )
     farm.journal.open(entry)
     return entry
@@ -97,7 +98,7 @@ def _edge(portal: Portal, incoming: Incoming) -> Reply | None:
     if target is None:
         return None
     portal.counters.redirected += 1
-    if "://" not in target:
+    if "://" not in target and not target.startswith("/") and target:
         query = f"?{incoming.query}" if incoming.query else ""
         target = f"{'https' if incoming.secure else 'http'}://{target}{incoming.path}{query}"
     return redirect_reply(target, portal.settings.redirect_status)
@@ -147,7 +148,7 @@ async def _perform(visit: Visit, stop_after: int | None = None) -> Reply:
 
 def _context(visit: Visit, who: Credential, stop_after: int | None) -> Context:
     farm = visit.farm
-    visit.entry.user = who.user
+    visit.entry.user, visit.entry.pair = who.user, who.pair
     return Context(
         portal=visit.portal,
         who=who,

@@ -19,12 +19,15 @@ from emulator import admin
 from emulator.call import Incoming
 from emulator.certificate import make_certificate
 from emulator.farm import Farm, make_farm
+from emulator.installing import install
 from emulator.listening import LoopbackServer, address_of, listen, split_address
 from emulator.reply import Delivery, Reply, html_reply
 from emulator.rest import answer
+from emulator.token_door import answer_token
 
 # Larger than any batch of fifty; beyond it the front end answers 413 by itself.
 MAX_BODY = 8 * 1024 * 1024
+_TOKEN_PATHS = {"/oauth/token/": answer_token, "/oauth/token": answer_token}
 _CHUNK = b" " * 65536
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
@@ -40,7 +43,8 @@ class Handler:
         path = request.rel_url.raw_path
         if path.startswith(admin.PREFIX):
             return await admin.answer(self._farm, request)
-        if not path.startswith("/rest/"):
+        work = answer if path.startswith("/rest/") else _TOKEN_PATHS.get(path)
+        if work is None:
             return _response(html_reply(404))
         try:
             incoming = await _read(request, path)
@@ -50,7 +54,7 @@ class Handler:
             # Gone before the whole request was here: a portal never hears of such a call.
             return web.Response()
         # A task of its own: a client that hangs up ends this handler, and the portal works on.
-        reply = await asyncio.shield(self._farm.hold(answer(self._farm, incoming)))
+        reply = await asyncio.shield(self._farm.hold(work(self._farm, incoming)))
         return _response(reply) if reply.delivery is Delivery.WHOLE else await _deliver(request, reply)
 
 
@@ -154,6 +158,10 @@ class RunningEmulator:
     def webhook(self, authority: str | None = None, secret: str = "emulator-secret") -> str:  # noqa: S107 -- public
         """The URL of user 1's webhook on a portal."""
         return f"http://{authority or self.authority}/rest/1/{secret}/"
+
+    def credential(self, authority: str | None = None, **oauth: object) -> dict[str, str]:
+        """Install the OAuth application on a portal: what `portal add` reads on stdin. Each call begins a chain."""
+        return install(self.farm, authority or self.authority, oauth)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 
+from emulator.application import Application, read_application
 from emulator.errors import StatusProfile
 from emulator.idset import EVERY_ID, NO_ID, IdSet, read_ids
 from emulator.reading import Reader, SettingsError
@@ -112,6 +113,7 @@ class PortalSettings:
 
     webhooks: dict[str, Rights] = field(default_factory=lambda: {f"1/{DEFAULT_SECRET}": Rights()})
     tokens: dict[str, Token] = field(default_factory=dict)
+    oauth: Application = field(default_factory=Application)
     rate: Rate | None = Rate()
     latency_s: float = 0.0
     pay_s: float = 0.0
@@ -148,6 +150,7 @@ def read_settings(value: object, where: str = "") -> PortalSettings:
     settings = PortalSettings(
         webhooks=_webhooks(reader, base),
         tokens=_tokens(reader),
+        oauth=read_application(reader.raw("oauth", {}), reader.place("oauth")),
         rate=_rate(reader),
         latency_s=reader.number("latency_s", 0.0),
         pay_s=reader.number("pay_s", 0.0),
