@@ -23,7 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m emulator", description="A farm of Bitrix24 portals.")
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator",
+        description="A farm of Bitrix24 portals and their authorization server; emulator/README.md tells all settings.",
+    )
     parser.add_argument("--listen", action="append", default=[], metavar="HOST:PORT", help="plain HTTP; repeatable")
     parser.add_argument("--tls", action="append", default=[], metavar="HOST:PORT", help="https, self-signed")
     parser.add_argument("--any-loopback", type=int, metavar="PORT", help="every 127.x.y.z:PORT is a portal")

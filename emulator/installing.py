@@ -128,7 +128,7 @@ def _form(farm: Farm, portal: Portal, event: str, pair: Pair | None) -> dict[str
         form |= {
             "auth[access_token]": pair.access,
             "auth[expires]": str(int(pair.access_until)),
-            "auth[expires_in]": str(max(0, int(pair.access_until - farm.oauth.clock.now()))),
+            "auth[expires_in]": str(farm.oauth.left_s(pair)),
             "auth[scope]": ",".join(application.scopes),
             "auth[user_id]": str(application.user),
             "auth[refresh_token]": pair.refresh,

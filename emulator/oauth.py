@@ -8,6 +8,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from emulator.application import Application, Rotation
@@ -107,6 +108,10 @@ class TokenServer:
     def by_access(self, token: str) -> Pair | None:
         """The pair an access token belongs to."""
         return self._by_access.get(token)
+
+    def left_s(self, pair: Pair) -> int:
+        """Whole seconds an access token still lives, a begun one counted."""
+        return max(0, ceil(pair.access_until - self.clock.now()))
 
     def refresh(self, *, client_id: str, client_secret: str, token: str) -> tuple[Pair, bool]:
         """The next pair of a chain and whether it is new; raises the server's refusal."""

@@ -138,7 +138,7 @@ def pair_json(farm: Farm, pair: Pair) -> dict[str, Value]:
     return {
         "access_token": pair.access,
         "expires": int(pair.access_until),
-        "expires_in": max(0, int(pair.access_until - farm.oauth.clock.now())),
+        "expires_in": farm.oauth.left_s(pair),
         "scope": "app",
         "domain": named.server,
         "server_endpoint": named.server_endpoint,
