@@ -243,7 +243,7 @@ _COMMAND_ROWS: Final = (
 )
 
 _STATUS_ROWS: Final = (
-    Row(status=_REDIRECTS, moved=True, means=_not_run(Effect.MOVED)),
+    Row(status=_REDIRECTS, moved=True, means=_not_run(Effect.MOVED, remedies.REDIRECT)),
     Row(status=_REDIRECTS, means=_not_run(Effect.HOLD, remedies.REDIRECT)),
     Row(status=[429], means=_not_run(Effect.EXECUTION)),
     Row(status=[401], credential=Credential.OAUTH, means=_not_run(Effect.REFRESH, remedies.TOKEN)),

@@ -5,9 +5,13 @@ that says whether the call had left us and what that means.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import urlencode
+
+from yarl import URL
 
 from bitrix24.batch import (
     BATCH_METHOD,
@@ -24,16 +28,20 @@ from bitrix24.batch import (
     read_batch,
 )
 from bitrix24.classification import Body, Ending, Where, classify
+from bitrix24.credentials import OAuth
 from bitrix24.errors import Moved, NoAnswer, NotSent, PortalError, Refused
 from bitrix24.facts import Answer, Claims, Invoice, Invoices, Pay, Reply
 from bitrix24.fence import clock
-from bitrix24.hosts import new_endpoint
+from bitrix24.hosts import is_oauth_host, new_endpoint
 from bitrix24.invoices import READ_MAX, READ_METHOD, read_params, read_rows
 from bitrix24.portal import Portal
 from bitrix24.shapes import NOT_JSON, error_of, parse, redact, redact_code
-from bitrix24.transport import HttpReply, Lost, Transport
+from bitrix24.tokens import Renewed, read_renewal, renewal_form
+from bitrix24.transport import Call, HttpReply, Lost, Transport
 
 _OK: Final = range(200, 300)
+RENEWAL_S: Final = 15.0  # a token server that needs longer is out of order
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 class Client:
@@ -116,6 +124,26 @@ class Client:
         value, _ = await self._ask(portal, method, params or {})
         return value.get("result")
 
+    async def renew(self, portal: Portal) -> Renewed:
+        """Exchange the refresh token of a portal's application for a new pair; raises PortalError.
+
+        The old pair may be worth nothing from here on: store the new one before anything else. `renewal` does that.
+        """
+        credential = portal.credential
+        if not isinstance(credential, OAuth):
+            raise TypeError(f"the credential of {portal.key} cannot be renewed")
+        if not is_oauth_host(URL(credential.oauth_url), allow_insecure=self._allow_insecure):
+            return read_renewal(credential, Lost(left=False, reason="its address is not Bitrix24's"), 0.0)
+        began = time.time()
+        form = urlencode(renewal_form(credential)).encode()
+        call = Call(
+            portal=portal.key,
+            url=URL(credential.oauth_url),
+            body=form,
+            content_type="application/x-www-form-urlencoded",
+        )
+        return read_renewal(credential, await self._transport.send(call, clock() + RENEWAL_S), began)
+
     async def _pay_singly(self, portal: Portal, pay: Pay, must_end_by: float | None) -> Reply:
         value, took_s = await self._ask(portal, PAY_METHOD, pay_params(pay), must_end_by)
         if value.get("result") is not True:
@@ -157,6 +185,7 @@ class Client:
             in_batch=method == BATCH_METHOD,
             reading=method == READ_METHOD,
             moved=moved_to is not None,
+            credential=portal.credential.kind,
         )
         return _error(portal, method, ending, moved_to)
 
@@ -227,9 +256,9 @@ def _describe(came: HttpReply, value: object) -> str:
 
 def _error(portal: Portal, method: str, ending: Ending, moved_to: str | None = None) -> PortalError:
     """The error for an ending: its class says where the call stood, its meaning comes from the table."""
-    secret = portal.credential.code.reveal()
-    code = redact_code(ending.code, secret)
-    text = redact(ending.text, secret) or "no description"
+    secrets = [secret.reveal() for secret in portal.credential.secrets]
+    code = redact_code(ending.code, *secrets)
+    text = redact(ending.text, *secrets) or "no description"
     meaning = classify(ending)
     if moved_to is not None:
         return Moved(text, endpoint=moved_to, meaning=meaning, method=method, status=ending.status)

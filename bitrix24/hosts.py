@@ -20,6 +20,8 @@ _ZONES: Final = frozenset(
         *("tech", "mx", "co", "jp", "vn", "id", "site", "com.br", "com.tr"),
     )
 )
+# Who issues tokens (`protocol.md` §6). Client secrets go nowhere else.
+_OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.tech"})
 _LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal")
 
 
@@ -54,6 +56,14 @@ def is_public(host: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return address.is_global and not address.is_multicast
+
+
+def is_oauth_host(url: URL, *, allow_insecure: bool) -> bool:
+    """Whether an address is one that tokens may be renewed at: Bitrix24's own, or loopback where that is allowed."""
+    if url.user or url.password:
+        return False
+    in_cloud = url.scheme == "https" and url.is_default_port() and (url.raw_host or "").lower() in _OAUTH_HOSTS
+    return in_cloud or (allow_insecure and _is_loopback(url))
 
 
 def host_key(endpoint: str) -> str:

@@ -8,23 +8,20 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from bitrix24.hosts import host_key, is_public
+from bitrix24.credentials import Credential, OAuth, Webhook
+from bitrix24.hosts import host_key, is_oauth_host, is_public
 from bitrix24.secret import Secret
 
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CODE: Final = re.compile(r"[A-Za-z0-9_-]{4,128}")
 _WEBHOOK_PATH: Final = re.compile(r"/rest/(?P<user>\d{1,18})/(?P<code>[^/]+)(?:/[A-Za-z0-9._]*)?/*")
 _OAUTH_FIELDS: Final = ("client_id", "client_secret", "access_token", "refresh_token", "endpoint", "oauth_url")
-_FIELDS: Final = ("webhook", *_OAUTH_FIELDS, "limits", "plan", "member_id")
+_FIELDS: Final = ("webhook", *_OAUTH_FIELDS, "expires", "limits", "plan", "member_id")
+_TOKEN: Final = re.compile(r"[!-~]{4,2048}")  # visible ASCII: it stands in a header
+_REST_PATH: Final = re.compile(r"/rest/*")
 _WEBHOOK_EXAMPLE: Final = "https://acme.bitrix24.com/rest/1/CODE/"
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An inbound webhook's credential: the user it acts as, and the secret code in its path."""
-
-    user_id: int
-    code: Secret
+_ENDPOINT_EXAMPLE: Final = "https://acme.bitrix24.com/rest/"
+_OAUTH_EXAMPLE: Final = "https://oauth.bitrix.info/oauth/token/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +48,11 @@ class Portal:
 
     key: str
     endpoint: str
-    credential: Webhook
+    credential: Credential
     member_id: str | None = None
     limits: PortalLimits = field(default_factory=PortalLimits)
     plan: str | None = None
+    version: int = field(default=0, compare=False)  # how often this key was stored; 0 before it is
 
     @property
     def host(self) -> str:
@@ -92,11 +90,11 @@ def parse_portal(key: str, description: Mapping[str, object], *, allow_insecure:
         problems.append(Problem("member_id", "is not a member id", "Leave it out, or use the portal's 32 characters"))
     if problems or found is None:
         raise InvalidPortal(problems)
-    endpoint, webhook = found
+    endpoint, credential = found
     return Portal(
         key=key,
         endpoint=endpoint,
-        credential=webhook,
+        credential=credential,
         member_id=member_id if isinstance(member_id, str) else None,
         limits=limits,
         plan=plan,
@@ -135,15 +133,16 @@ def _unknown_fields(given: Mapping[str, object], known: tuple[str, ...], prefix:
 
 def _address(
     description: Mapping[str, object], problems: list[Problem], *, allow_insecure: bool
-) -> tuple[str, Webhook] | None:
-    oauth = [name for name in _OAUTH_FIELDS if name in description]
-    if "webhook" not in description:
-        problems += _oauth_problems(description, oauth, allow_insecure=allow_insecure)
-        return None
+) -> tuple[str, Credential] | None:
+    oauth = [name for name in (*_OAUTH_FIELDS, "expires") if name in description]
+    if "webhook" in description:
+        if oauth:
+            problems.append(Problem("webhook", f"stands beside {', '.join(oauth)}", "Leave one of them out"))
+        return _webhook(description["webhook"], problems, allow_insecure=allow_insecure)
     if oauth:
-        hint = "Leave one of them out"
-        problems.append(Problem("webhook", f"stands beside {', '.join(oauth)}", hint))
-    return _webhook(description["webhook"], problems, allow_insecure=allow_insecure)
+        return _oauth(description, problems, allow_insecure=allow_insecure)
+    problems.append(Problem("webhook", "is required", f"Example: {_WEBHOOK_EXAMPLE}"))
+    return None
 
 
 def _webhook(given: object, problems: list[Problem], *, allow_insecure: bool) -> tuple[str, Webhook] | None:
@@ -172,20 +171,60 @@ def _url(given: object) -> URL | None:
     return url if url.absolute and url.port != 0 else None
 
 
-def _oauth_problems(given: Mapping[str, object], present: list[str], *, allow_insecure: bool) -> list[Problem]:
-    if not present:
-        return [Problem("webhook", "is required", f"Example: {_WEBHOOK_EXAMPLE}")]
-    problems = []
-    for name in _OAUTH_FIELDS:
-        value = given.get(name)
-        if not isinstance(value, str) or not value.strip():
-            problems.append(Problem(name, "is required with OAuth credentials", "Use a non-empty string"))
-        elif name in ("endpoint", "oauth_url"):
-            url = _url(value)
-            refused = endpoint_problem(url, allow_insecure=allow_insecure) if url else ("is not a web address", "")
-            problems += [Problem(name, *refused)] if refused else []
-    hint = "Create an inbound webhook with the scopes pay_system and crm and store that"
-    return [*problems, Problem("client_id", "belongs to OAuth credentials: not supported yet in this version", hint)]
+def _oauth(given: Mapping[str, object], problems: list[Problem], *, allow_insecure: bool) -> tuple[str, OAuth] | None:
+    before = len(problems)
+    texts = {name: _text(given, name, problems) for name in _OAUTH_FIELDS}
+    endpoint = _endpoint(texts["endpoint"], problems, allow_insecure=allow_insecure)
+    oauth_url = _oauth_url(texts["oauth_url"], problems, allow_insecure=allow_insecure)
+    tokens = ("client_id", "client_secret", "access_token", "refresh_token")
+    odd = [name for name in tokens if texts[name] and not _TOKEN.fullmatch(texts[name])]
+    problems += [Problem(name, "has blanks or characters that no token has", "Copy it again") for name in odd]
+    expires = given.get("expires")
+    if expires is not None and (isinstance(expires, bool) or not isinstance(expires, int | float) or expires <= 0):
+        problems.append(Problem("expires", "is not a time", "Use the portal's epoch seconds, or leave it out"))
+    if len(problems) > before or endpoint is None or oauth_url is None:
+        return None
+    return endpoint, OAuth(
+        client_id=texts["client_id"],
+        client_secret=Secret(texts["client_secret"]),
+        access_token=Secret(texts["access_token"]),
+        refresh_token=Secret(texts["refresh_token"]),
+        oauth_url=oauth_url,
+        expires_at=float(expires) if isinstance(expires, int | float) else None,
+    )
+
+
+def _text(given: Mapping[str, object], name: str, problems: list[Problem]) -> str:
+    value = given.get(name)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    problems.append(Problem(name, "is required with OAuth credentials", "Use a non-empty string"))
+    return ""
+
+
+def _endpoint(given: str, problems: list[Problem], *, allow_insecure: bool) -> str | None:
+    url = _url(given) if given else None
+    if url is None:
+        if given:
+            problems.append(Problem("endpoint", "is not a web address", f"Example: {_ENDPOINT_EXAMPLE}"))
+        return None
+    refused = endpoint_problem(url, allow_insecure=allow_insecure)
+    if refused:
+        problems.append(Problem("endpoint", *refused))
+    elif not _REST_PATH.fullmatch(url.path) or url.query_string:
+        problems.append(Problem("endpoint", "is not the REST address of a portal", f"Example: {_ENDPOINT_EXAMPLE}"))
+    return f"{url.origin()}/rest/" if not refused else None
+
+
+def _oauth_url(given: str, problems: list[Problem], *, allow_insecure: bool) -> str | None:
+    if not given:
+        return None
+    url = _url(given)
+    if url is None or not is_oauth_host(url, allow_insecure=allow_insecure):
+        hint = f"Use the host of the portal's server_endpoint. Example: {_OAUTH_EXAMPLE}"
+        problems.append(Problem("oauth_url", "is not an OAuth server of Bitrix24", hint))
+        return None
+    return f"{url.origin()}/oauth/token/"
 
 
 def _limits(given: Mapping[str, object], problems: list[Problem]) -> tuple[PortalLimits, str | None]:

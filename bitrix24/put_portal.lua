@@ -14,12 +14,14 @@
   ARGV[1]  key
   ARGV[2]  record     JSON object without a version, beginning with "{"
   ARGV[3]  moved      "1" when the key may change its address
-  ARGV[4+] addresses  of this portal
+  ARGV[4]  over       the version that is replaced, "" for whatever there is
+  ARGV[5+] addresses  of this portal
   Returns  {version, ""}      stored
            {0, other key}     refused: an address belongs to that key
            {-1, ""}           refused: the key has another address
            {-2, other key}    refused: the payments of this address are remembered under that key
            {-3, ""}           refused: the key remembers the payments of another address
+           {-4, ""}           refused: another version is stored by now
 ]]
 local key = ARGV[1]
 local clock = redis.call('TIME')
@@ -31,8 +33,12 @@ local function remembered(name)
   return value and tonumber(ends) > now and value or nil
 end
 
+local old = redis.call('HGET', KEYS[1], key)
+if ARGV[4] ~= '' and (not old or string.format('%d', cjson.decode(old).version) ~= ARGV[4]) then
+  return {-4, ''}
+end
 local mine = {}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local owner = redis.call('HGET', KEYS[2], ARGV[i])
   if owner and owner ~= key then
     return {0, owner}
@@ -44,13 +50,12 @@ for i = 4, #ARGV do
   mine[ARGV[i]] = true
 end
 local former = remembered('key:' .. key)
-if former and former ~= ARGV[4] and ARGV[3] ~= '1' then
+if former and former ~= ARGV[5] and ARGV[3] ~= '1' then
   return {-3, ''}
 end
-local old = redis.call('HGET', KEYS[1], key)
 if old then
   local before = cjson.decode(old).addresses
-  if before[1] ~= ARGV[4] and ARGV[3] ~= '1' then
+  if before[1] ~= ARGV[5] and ARGV[3] ~= '1' then
     return {-1, ''}
   end
   for _, address in ipairs(before) do

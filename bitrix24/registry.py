@@ -7,7 +7,8 @@ The configured portals, in Redis: what is public in clear, the credential encryp
   b24pay:{0}:portals_removed   hash  keys and addresses of removed portals whose payments are still remembered
 
 The secret is sealed together with the key and the address it belongs to: a record that was edited so that another host
-would get the credential does not decrypt into a portal.
+would get the credential does not decrypt into a portal. A webhook's stands under `secret`, an application's under
+`oauth`, so that a release that knows webhooks alone finds none and leaves the lane to others.
 """
 
 import json
@@ -15,17 +16,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from redis.asyncio import Redis
 
-from bitrix24.portal import Portal, PortalLimits, Webhook
+from bitrix24.credentials import Credential, OAuth, Webhook
+from bitrix24.portal import Portal, PortalLimits
 from bitrix24.secret import Secret
 
 _PORTALS: Final = "b24pay:{0}:portals"
 _ADDRESSES: Final = "b24pay:{0}:portal_addresses"
 _VERSIONS: Final = "b24pay:{0}:portal_versions"
+_WEBHOOK, _OAUTH = "secret", "oauth"  # what is sealed: a code, or tokens
 _REMOVED: Final = "b24pay:{0}:portals_removed"
 # How long a portal is believed without asking Redis: a driver sends several batches in that time, and a changed
 # credential or limit is still seen before an operator has looked up.
@@ -63,6 +66,10 @@ class SecretKeyMissing(RegistryError):  # noqa: N818 - names what is wrong
     """B24PAY_SECRET_KEYS has no usable key."""
 
 
+class Outdated(RegistryError):  # noqa: N818 - names what is wrong
+    """The record that was to be replaced has been replaced by somebody else."""
+
+
 class BrokenRecord(RegistryError):  # noqa: N818 - names what is wrong
     """A stored record cannot be read; somebody else wrote it, or a newer version did."""
 
@@ -78,7 +85,7 @@ class StoredPortal:
     key: str
     version: int
     endpoint: str
-    user_id: int
+    user_id: int | None  # of a webhook; None for an application
     member_id: str | None
     limits: PortalLimits
     plan: str | None
@@ -104,21 +111,23 @@ class PortalRegistry:
         self._put = redis.register_script(_lua("put_portal"))
         self._remove = redis.register_script(_lua("remove_portal"))
 
-    async def put(self, portal: Portal, *, moved: bool = False) -> int:
+    async def put(self, portal: Portal, *, moved: bool = False, over: int | None = None) -> int:
         """Store or replace a portal in one atomic step and return its version.
 
-        `moved` allows a stored key to change its address (the same portal, renamed). Raises PortalExists,
-        PortalRemembered, SecretKeyMissing.
+        `moved` allows a stored key to change its address (the same portal, renamed); `over` is the version that may be
+        replaced. Raises PortalExists, PortalRemembered, SecretKeyMissing, Outdated.
         """
         record = json.dumps(_record(portal, self._sealed(portal)), separators=(",", ":"))
-        flag = "1" if moved else "0"
+        flags = "1" if moved else "0", "" if over is None else str(over)
         version, other = cast(
             "tuple[int, str | bytes]",
             await self._put(
-                keys=[_PORTALS, _ADDRESSES, _VERSIONS, _REMOVED], args=[portal.key, record, flag, *_addresses(portal)]
+                keys=[_PORTALS, _ADDRESSES, _VERSIONS, _REMOVED], args=[portal.key, record, *flags, *_addresses(portal)]
             ),
         )
         self._cache.pop(portal.key, None)
+        if version == -4:  # noqa: PLR2004 - the script's answers
+            raise Outdated(f"the portal {portal.key} was changed meanwhile")
         if version == 0:
             name = _text(other)
             raise PortalExists(f"this portal is already configured under the key {name}: use it, or remove it", name)
@@ -142,6 +151,11 @@ class PortalRegistry:
         cached = self._cache.get(key)
         if cached is not None and self._clock() - cached.checked_at < _CACHE_S:
             return cached.portal
+        return await self.newest(key)
+
+    async def newest(self, key: str) -> Portal:
+        """The portal as it is stored now; raises as `get` does."""
+        cached = self._cache.get(key)
         asked_at = self._clock()
         raw = await self._raw(key)
         portal = cached.portal if cached is not None and cached.raw == raw else self._open(key, raw)
@@ -174,33 +188,60 @@ class PortalRegistry:
             raise UnknownPortal(f"there is no portal {key}: add it with `b24pay portal add {key}`")
         return _text(raw)
 
-    def _sealed(self, portal: Portal) -> str:
+    def _sealed(self, portal: Portal) -> Mapping[str, str]:
+        """The credential as a field of the record."""
         if self._fernet is None:
             raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: a credential is stored encrypted or not at all")
-        code = portal.credential.code.reveal()
-        return self._fernet.encrypt(json.dumps([portal.key, portal.endpoint, code]).encode()).decode()
+        name, plain = _plain(portal.credential)
+        sealed = self._fernet.encrypt(json.dumps([portal.key, portal.endpoint, plain]).encode())
+        return {name: sealed.decode()}
 
     def _open(self, key: str, raw: str) -> Portal:
         if self._fernet is None:
             raise SecretKeyMissing(f"B24PAY_SECRET_KEYS is not set: the credential of {key} cannot be read")
-        stored = _stored(key, raw)
-        plain = _decrypted(self._fernet, str(json.loads(raw).get("secret", "")))
-        if plain is None:
+        stored, record = _stored(key, raw), json.loads(raw)
+        name = _OAUTH if _OAUTH in record else _WEBHOOK
+        sealed = _decrypted(self._fernet, str(record.get(name, "")))
+        if sealed is None:
             raise CannotDecrypt(
                 f"no key of B24PAY_SECRET_KEYS opens the credential of {key}: bring back the old key, or add the "
                 "portal again"
             )
-        sealed_key, sealed_endpoint, code = json.loads(plain)
+        sealed_key, sealed_endpoint, plain = json.loads(sealed)
         if (sealed_key, sealed_endpoint) != (key, stored.endpoint):
             raise CannotDecrypt(f"the record of {key} was altered outside of b24pay: add the portal again")
         return Portal(
             key=key,
             endpoint=stored.endpoint,
-            credential=Webhook(stored.user_id, Secret(code)),
+            credential=_credential(stored, plain),
             member_id=stored.member_id,
             limits=stored.limits,
             plan=stored.plan,
+            version=stored.version,
         )
+
+
+def _plain(credential: Credential) -> tuple[str, object]:
+    """Under which name a credential stands, and what is sealed."""
+    if isinstance(credential, Webhook):
+        return _WEBHOOK, credential.code.reveal()
+    return _OAUTH, {
+        "client_id": credential.client_id,
+        "client_secret": credential.client_secret.reveal(),
+        "access_token": credential.access_token.reveal(),
+        "refresh_token": credential.refresh_token.reveal(),
+        "oauth_url": credential.oauth_url,
+        "expires_at": credential.expires_at,
+    }
+
+
+def _credential(stored: StoredPortal, plain: Any) -> Credential:  # what `_plain` made
+    if not isinstance(plain, dict):
+        return Webhook(stored.user_id or 0, Secret(plain))
+    secrets = {name: Secret(plain[name]) for name in ("client_secret", "access_token", "refresh_token")}
+    return OAuth(
+        client_id=plain["client_id"], oauth_url=plain["oauth_url"], expires_at=plain.get("expires_at"), **secrets
+    )
 
 
 def _fernet(secret_keys: Sequence[str | HiddenText]) -> MultiFernet | None:
@@ -226,18 +267,18 @@ def _addresses(portal: Portal) -> "list[str]":
     return [f"host:{portal.host}", *member]
 
 
-def _record(portal: Portal, sealed: str) -> Mapping[str, object]:
+def _record(portal: Portal, sealed: Mapping[str, str]) -> Mapping[str, object]:
     limits = portal.limits
     # Written only where it is not the ten minutes, so that older releases can read every real portal.
     window = [limits.execution_window_s] if limits.execution_window_s != PortalLimits().execution_window_s else []
     return {
         "addresses": _addresses(portal),
         "endpoint": portal.endpoint,
-        "user_id": portal.credential.user_id,
+        "user_id": portal.credential.user_id if isinstance(portal.credential, Webhook) else None,
         "member_id": portal.member_id,
         "limits": [limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min, *window],
         "plan": portal.plan,
-        "secret": sealed,
+        **sealed,
     }
 
 

@@ -50,3 +50,7 @@ FORBIDDEN: Final = (
     "Something before the portal forbids the call (firewall, IP filter). Allow this machine's address, then resume."
 )
 CERTIFICATE: Final = "The portal's TLS certificate is not valid. If it stays so, its administrator must renew it."
+ANOTHER_PORTAL: Final = (
+    "The credential belongs to a portal that is configured otherwise. Compare `b24pay portal list`, store the right "
+    "credential with `b24pay portal add`, then resume the portal."
+)

@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -24,6 +24,7 @@ from yarl import URL
 from bitrix24.fence import Fence, clock
 from bitrix24.hosts import PublicResolver
 from bitrix24.portal import Portal, endpoint_problem
+from bitrix24.secret import Secret
 from config.failpoints import armed, failpoint
 
 # 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours.
@@ -59,12 +60,24 @@ class Lost:
     certificate: bool = False
 
 
-class _Body(aiohttp.BytesPayload):
-    """A JSON body that notes the moment it is handed to an open connection."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One POST. `portal` is the key it is made for; a reply that repeats one of `secrets` is cleaned of it."""
 
-    def __init__(self, value: bytes, portal: str, fence: Fence, clock: Callable[[], float], deadline: float) -> None:
-        super().__init__(value, content_type="application/json")
-        self._portal = portal
+    portal: str
+    url: URL = field(repr=False)  # a webhook's code is part of it
+    body: bytes = field(repr=False)
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[Secret, ...] = ()
+
+
+class _Body(aiohttp.BytesPayload):
+    """A body that notes the moment it is handed to an open connection."""
+
+    def __init__(self, call: Call, fence: Fence, clock: Callable[[], float], deadline: float) -> None:
+        super().__init__(call.body, content_type=call.content_type)
+        self._portal = call.portal
         self._fence = fence
         self._clock = clock
         self._deadline = deadline
@@ -177,21 +190,33 @@ class Transport:
     async def post(
         self, portal: Portal, method: str, body: bytes, must_end_by: float | None = None
     ) -> HttpReply | Lost:
+        """Call a portal's method with a JSON body, as `send` does."""
+        forbidden = endpoint_problem(URL(portal.endpoint), allow_insecure=self._allow_insecure)
+        if forbidden:
+            return Lost(left=False, reason=f"the portal's address {forbidden[0]}")
+        credential = portal.credential
+        call = Call(
+            portal=portal.key,
+            url=URL(credential.address(portal.endpoint, method), encoded=True),
+            body=body,
+            headers=credential.headers(),
+            secrets=credential.secrets,
+        )
+        return await self.send(call, must_end_by)
+
+    async def send(self, call: Call, must_end_by: float | None = None) -> HttpReply | Lost:
         """Send one request and read its reply, within the total timeout counted from this call, or sooner.
 
         Never raises for what happens on the way, and never sends twice.
         """
         if self._session is None:
             raise RuntimeError("the client is not open")
-        forbidden = endpoint_problem(URL(portal.endpoint), allow_insecure=self._allow_insecure)
-        if forbidden:
-            return Lost(left=False, reason=f"the portal's address {forbidden[0]}")
         started = self._clock()
         ends = started + self._total_s if must_end_by is None else min(must_end_by, started + self._total_s)
-        payload = _Body(body, portal.key, self._fence, self._clock, ends)
+        payload = _Body(call, self._fence, self._clock, ends)
         try:
             async with asyncio.timeout(ends - started):
-                status, text, location = await self._exchange(self._session, portal, method, payload)
+                status, text, location = await self._exchange(self._session, call, payload)
         except Exception as error:  # noqa: BLE001 - whatever breaks in there is lost or not sent, and names the URL
             return self._lost(error, left=payload.left_at is not None)
         return HttpReply(status, text, location, self._clock() - (payload.left_at or started))
@@ -204,18 +229,14 @@ class Transport:
 
     @staticmethod
     async def _exchange(
-        session: aiohttp.ClientSession, portal: Portal, method: str, payload: _Body
+        session: aiohttp.ClientSession, call: Call, payload: _Body
     ) -> tuple[int, str | None, str | None]:
-        async with session.post(_address(portal, method), data=payload, allow_redirects=False) as response:
-            failpoint("call.headers", [portal.key])
+        asked = session.post(call.url, data=payload, headers=call.headers, allow_redirects=False)
+        async with asked as response:
+            failpoint("call.headers", [call.portal])
             text = await _read(response)
-            failpoint("call.answered", [portal.key])
-            return response.status, _without_secret(text, portal), response.headers.get("Location")
-
-
-def _address(portal: Portal, method: str) -> URL:
-    webhook = portal.credential
-    return URL(f"{portal.endpoint}{webhook.user_id}/{webhook.code.reveal()}/{method}", encoded=True)
+            failpoint("call.answered", [call.portal])
+            return response.status, _without_secrets(text, call.secrets), response.headers.get("Location")
 
 
 async def _read(response: aiohttp.ClientResponse) -> str | None:
@@ -231,15 +252,16 @@ async def _read(response: aiohttp.ClientResponse) -> str | None:
     return None if plain is None else plain.decode("utf-8-sig", errors="replace")
 
 
-def _without_secret(text: str | None, portal: Portal) -> str | None:
-    """A body that does not repeat our secret, so that no frame above this one can hold it.
+def _without_secrets(text: str | None, secrets: tuple[Secret, ...]) -> str | None:
+    """A body that does not repeat our secrets, so that no frame above this one can hold them.
 
-    Shorter codes (no real portal has them) are left, because they could be part of anything; errors redact them too.
+    Shorter ones (no real portal has them) are left, because they could be part of anything; errors redact them too.
     """
-    code = portal.credential.code.reveal()
-    if text is None or len(code) < _SECRET_MIN or code.lower() not in text.lower():
-        return text
-    return re.sub(re.escape(code), "***", text, flags=re.IGNORECASE)
+    for secret in secrets:
+        code = secret.reveal()
+        if text is not None and len(code) >= _SECRET_MIN and code.lower() in text.lower():
+            text = re.sub(re.escape(code), "***", text, flags=re.IGNORECASE)
+    return text
 
 
 def _unpacked(raw: bytes, encoding: str) -> bytes | None:

@@ -23,7 +23,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Queue
 
-from bitrix24.portal import parse_portal
+from bitrix24.portal import Portal, parse_portal
 from bitrix24.registry import PortalRegistry
 from cli.embedded import EmbeddedServer
 from cli.guarded import KILL_GROUP, Guarded
@@ -161,6 +161,12 @@ class House:
         wait_for(_register(self.server.url, key, authority))
         return EmulatedPortal(self, key, authority)
 
+    def add_application(self, *, settings: Mapping[str, object] | None = None, **oauth: object) -> "EmulatedPortal":
+        """A new portal at the emulator that is paid through an OAuth application."""
+        portal = self.add_portal(**(settings or {}))
+        portal.give(portal.ask(lambda emulator, name: emulator.credential(name, **oauth)))
+        return portal
+
     def add_unreachable_portal(self) -> "EmulatedPortal":
         """A portal at an address where nobody listens."""
         with socket.socket() as taken:
@@ -213,6 +219,25 @@ class EmulatedPortal:
     def register_again(self) -> None:
         """Make the portal known to a ledger that has forgotten it."""
         wait_for(_register(self.house.server.url, self.key, self.authority))
+
+    def give(self, description: Mapping[str, object]) -> None:
+        """Store a credential, as `portal add` does."""
+
+        async def stored() -> None:
+            async with open_ledger(self.house.server.url) as (_, registry):
+                await registry.put(parse_portal(self.key, description, allow_insecure=True))
+
+        wait_for(stored())
+
+    def stored(self) -> Portal:
+        """The portal as the registry has it."""
+
+        async def asked() -> Portal:
+            async with open_ledger(self.house.server.url) as (_, registry):
+                return await registry.get(self.key)
+
+        found: Portal = wait_for(asked())
+        return found
 
     def hold(self) -> None:
         """Stop the lane, as an operator does."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bitrix24.client import Client
 from bitrix24.fence import FENCE_S
 from bitrix24.registry import PortalRegistry
+from bitrix24.renewal import Renewal
 from ledger.ledger import Ledger
 from limiter.limiter import Limiter
 from worker.results import Results
@@ -24,6 +25,7 @@ class Deps:
     limiter: Limiter
     client: Client
     registry: PortalRegistry
+    renewal: Renewal
     results: Results
     quarantine: asyncio.Lock  # held while a payment is under way whose drivers died
     clock: Callable[[], float]

@@ -22,6 +22,7 @@ from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import MOST_COMMANDS, Observation, Permit
 from worker.batches import evenly, worthwhile
+from worker.credentials import renew_in_time
 from worker.deps import Deps
 from worker.effects import heed, learn, learn_of_failure
 from worker.lane import LONGEST_WAIT_S, Lane
@@ -69,10 +70,11 @@ async def refresh_portal(lane: Lane, deps: Deps) -> bool:
     """Use the address and the credential as they are now (at most two seconds old); False where there are none."""
     try:
         lane.portal = await deps.registry.get(lane.key)
+        await renew_in_time(lane, deps)
     except RegistryError as error:
         log.warning("lane.unusable", portal=lane.key, error=str(error))
         return False
-    return True
+    return not lane.closing
 
 
 async def keep_lease(lane: Lane, deps: Deps) -> None:
@@ -190,24 +192,25 @@ async def send_and_settle(
         await settle(lane, [Decision(payment, Requeue()) for payment in payments], deps)
         await deps.limiter.give_back(lane.key, lane.limits, reserved_s=reserved_s)
         return
-    singly, began = lane.singly and len(payments) == 1, deps.clock()
+    singly, began, portal = lane.singly and len(payments) == 1, deps.clock(), lane.portal
     try:
         pays = [_pay(row) for row in payments]
         with deps.results.started(payments):
-            reply = await _answered(deps.client.pay(lane.portal, pays, singly=singly, must_end_by=must_end_by))
+            reply = await _answered(deps.client.pay(portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
         await learn_of_failure(lane, error, _nothing_paid(payments, deps.clock() - began, reserved_s), deps)
-        await heed(lane, [error], deps, sent_singly=singly)
+        await heed(lane, [error], deps, asked=portal, sent_singly=singly)
         # The refusal of a group speaks of the request; each payment alone gets an answer of its own.
         lane.singly |= len(payments) > 1 and error.meaning.fate in (Fate.REFUSED, Fate.REFUSED_IF_UNPAID)
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
         lane.took_s = reply.took_s
+        lane.accepted(portal)
         await learn(lane, _observation(reply, reserved_s), deps)
         errors = [answer for answer in reply.answers if isinstance(answer, PortalError)]
-        await heed(lane, errors, deps, reply=reply)
+        await heed(lane, errors, deps, asked=portal, reply=reply)
         decisions = [
             Decision(payment, judge(payment, answer, reply.invoices))
             for payment, answer in zip(payments, reply.answers, strict=True)
@@ -219,13 +222,15 @@ async def send_and_settle(
 async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> None:
     """Ask the portal which invoices in doubt are paid, and write down what that settles."""
     failpoint("reading.begins", doubts)
+    portal = lane.portal
     try:
-        invoices = await deps.client.read_back(lane.portal, [payment.invoice_id for payment in doubts])
+        invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
     except PortalError as error:
         log.warning("reading.failed", portal=lane.key, payments=len(doubts), code=error.code, error=str(error))
-        await heed(lane, [error], deps)
+        await heed(lane, [error], deps, asked=portal)
         decisions = [Decision(payment, judge_reading(payment, error)) for payment in doubts]
     else:
+        lane.accepted(portal)
         decisions = [Decision(payment, judge_reading(payment, invoices)) for payment in doubts]
     finally:
         lane.reading = False

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
 
 from bitrix24.errors import Effect, NoAnswer, PortalError
 from bitrix24.facts import Reply
+from bitrix24.portal import Portal
 from limiter.limiter import Observation
+from worker.credentials import back_off, follow, hold, renew
 from worker.deps import Deps
 from worker.lane import Lane
 
@@ -16,15 +19,24 @@ log = structlog.get_logger(__name__)
 
 
 async def heed(
-    lane: Lane, errors: Sequence[PortalError], deps: Deps, *, reply: Reply | None = None, sent_singly: bool = False
+    lane: Lane,
+    errors: Sequence[PortalError],
+    deps: Deps,
+    *,
+    asked: Portal,
+    reply: Reply | None = None,
+    sent_singly: bool = False,
 ) -> None:
-    """Apply each distinct effect of a request's errors once, before its payments can be claimed again."""
+    """Apply each distinct effect of a request's errors once, before its payments can be claimed again.
+
+    `asked` is the portal as it was when the request left.
+    """
     first_of = {error.meaning.effect: error for error in reversed(errors)}
     for effect, error in first_of.items():
         # A portal that refuses a single call as if it were a batch makes no sense; asking again would never end.
         nonsense = effect is Effect.SINGLY and sent_singly
         with _whatever_happens(lane):
-            await _apply(Effect.HOLD if nonsense else effect, error, reply, lane, deps)
+            await _apply(Effect.HOLD if nonsense else effect, error, _Sent(asked, reply), lane, deps)
 
 
 async def learn(lane: Lane, observation: Observation, deps: Deps) -> None:
@@ -53,7 +65,15 @@ def _whatever_happens(lane: Lane) -> Iterator[None]:
         lane.close()
 
 
-async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: Lane, deps: Deps) -> None:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The request that had the errors: the portal as it was then, and its reply where it has one."""
+
+    portal: Portal
+    reply: Reply | None
+
+
+async def _apply(effect: Effect, error: PortalError, sent: _Sent, lane: Lane, deps: Deps) -> None:
     match effect:
         case Effect.GO_ON:
             return
@@ -61,19 +81,19 @@ async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: 
             lane.wait_s = await deps.limiter.refused(lane.key, lane.limits)
             log.info("lane.rate_limited", portal=lane.key, wait_s=lane.wait_s)
         case Effect.EXECUTION:
-            operating = reply.operating if reply else None
+            operating = sent.reply.operating if sent.reply else None
             reset_at = operating.reset_at if operating else None
             lane.wait_s = await deps.limiter.execution_spent(lane.key, lane.limits, reset_at)
             log.info("lane.execution_spent", portal=lane.key, wait_s=lane.wait_s)
         case Effect.BACKOFF:
-            lane.wait_s = await deps.limiter.backoff(lane.key)
-            log.info("lane.backed_off", portal=lane.key, wait_s=lane.wait_s, code=error.code)
+            await back_off(lane, error, deps)
         case Effect.SINGLY:
             lane.singly = True
-        case Effect.HOLD | Effect.REFRESH | Effect.MOVED:
-            # Renewing credentials and following a renamed portal need a person for now.
-            await deps.ledger.hold(lane.key, error.code, " ".join(filter(None, (error.text, error.meaning.remedy))))
-            lane.close()
-            log.error("lane.held", portal=lane.key, code=error.code, text=error.text, remedy=error.meaning.remedy)
+        case Effect.REFRESH:
+            await renew(lane, sent.portal, error, deps)
+        case Effect.MOVED:
+            await follow(lane, sent.portal, error, deps)
+        case Effect.HOLD:
+            await hold(lane, error, deps)
         case _:
             assert_never(effect)

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from bitrix24.credentials import Credential
 from bitrix24.portal import Portal
 from ledger.ledger import Lease
 from limiter.limiter import MOST_COMMANDS, Limits
@@ -45,6 +46,10 @@ class Lane:
     batch: int = MOST_COMMANDS  # payments that a request is worth, as the latest permit said
     singly: bool = False  # this portal wants no pays in batches
     probing: bool = False  # first contact, or the first after an outage: nothing flies beside it
+    renewing: bool = False  # its tokens are being renewed: nothing is sent with the old ones
+    unproven: Credential | None = None  # renewed here, and the portal has not accepted it yet
+    next_renewal_at: float = 0.0  # monotonic; a token server that is out of order is not asked before
+    moves: int = 0  # how often the portal has moved while we drove it
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
     look_s: float = FIRST_LOOK_S
@@ -82,6 +87,8 @@ class Lane:
 
     def room(self) -> int:
         """How many more requests may be sent beside those in flight."""
+        if self.renewing:
+            return 0
         if self.load.is_full or (self.probing and self.busy):
             return 0 if self.busy else 1
         return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
@@ -135,6 +142,11 @@ class Lane:
         """Wait for everything in flight. A failed request has logged its own failure."""
         while self._in_flight:
             await asyncio.wait(self._in_flight)
+
+    def accepted(self, portal: Portal) -> None:
+        """The portal has answered a request with this credential."""
+        if portal.credential == self.unproven:
+            self.unproven = None
 
     def close(self) -> None:
         """Claim nothing more; what is in flight lands."""

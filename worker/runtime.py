@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from bitrix24.client import Client
 from bitrix24.fence import clock
 from bitrix24.registry import PortalRegistry
+from bitrix24.renewal import Renewal
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
@@ -37,7 +38,7 @@ LOOK_S = 0.2  # how often a start that waits for Redis looks whether it is to st
 AFTER_OUTAGE_S = 1.0
 # Contract: a process stops within 30 s of SIGTERM. Calls that last longer become in doubt and are read back.
 PATIENCE_S = 22.0
-RESULTS_PATIENCE_S = 3.0
+PARTS_PATIENCE_S = 3.0
 STOP_WITHIN_S = 28.0
 DAY_S = 86_400
 # A portal that left five calls of one invoice unanswered, each read back as unpaid, needs a person.
@@ -107,7 +108,7 @@ class Runtime:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            await deps.results.finish(RESULTS_PATIENCE_S)
+            await asyncio.gather(deps.results.finish(PARTS_PATIENCE_S), deps.renewal.finish(PARTS_PATIENCE_S))
             log.info("runtime.stopped")
 
     async def _until_stopped(self, parts: Sequence[asyncio.Task[None]]) -> None:
@@ -161,11 +162,13 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
     )
     async with redis, client, _open_mailbox(settings, backend) as mailbox:
         await _until_it_answers(ledger)
+        registry = PortalRegistry(redis, settings.secret_keys)
         yield Deps(
             ledger=ledger,
             limiter=RedisLimiter(redis),
             client=client,
-            registry=PortalRegistry(redis, settings.secret_keys),
+            registry=registry,
+            renewal=Renewal(redis, registry, client, allow_insecure=settings.allow_insecure_portals),
             results=Results(mailbox, ledger),
             quarantine=asyncio.Lock(),
             clock=clock,

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 
+from bitrix24.credentials import OAuth
 from bitrix24.portal import InvalidPortal, PortalLimits, parse_portal
 from bitrix24.secret import Secret
 
@@ -122,19 +123,51 @@ def test_a_plan_gives_its_limits_and_stated_limits_win():
     assert stated.limits.execution_seconds_per_10_min == 480
 
 
-def test_oauth_credentials_are_recognised_and_refused():
-    """OAuth is not supported yet; what else is wrong with it is said too."""
-    given = {
-        "client_id": "local.1",
-        "client_secret": CODE,
-        "access_token": CODE,
-        "refresh_token": CODE,
-        "endpoint": "https://acme.bitrix24.com/rest/",
-        "oauth_url": "https://oauth.bitrix.info/oauth/token/",
-    }
-    assert problems(**given) == {"client_id": "belongs to OAuth credentials: not supported yet in this version"}
-    found = problems(**{**given, "refresh_token": "", "endpoint": "http://acme.bitrix24.com/rest/"})
-    assert set(found) == {"client_id", "refresh_token", "endpoint"}
+OAUTH = {
+    "client_id": "local.1",
+    "client_secret": f"{CODE}1",
+    "access_token": f"{CODE}2",
+    "refresh_token": f"{CODE}3",
+    "endpoint": "https://Acme.bitrix24.com/rest/",
+    "oauth_url": "https://oauth.bitrix.info/oauth/token",
+}
+
+
+def test_the_credential_of_an_application():
+    """Every field arrives, addresses in one form, and the secrets show nowhere."""
+    portal = parse_portal("acme", {**OAUTH, "expires": 1_800_000_000})
+    credential = portal.credential
+    assert isinstance(credential, OAuth)
+    assert (portal.endpoint, credential.oauth_url) == (
+        "https://acme.bitrix24.com/rest/",
+        "https://oauth.bitrix.info/oauth/token/",
+    )
+    assert [secret.reveal() for secret in credential.secrets] == [f"{CODE}2", f"{CODE}3", f"{CODE}1"]
+    assert credential.expires_at == 1_800_000_000
+    assert CODE not in f"{portal!r} {credential}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((field, value) for field in OAUTH for value in ("", None, 7)),
+        *((field, "with a blank") for field in ("client_id", "client_secret", "access_token", "refresh_token")),
+        ("access_token", "line\r\nbreak"),
+        ("endpoint", "http://acme.bitrix24.com/rest/"),
+        ("endpoint", "https://127.0.0.1/rest/"),
+        ("endpoint", "https://acme.bitrix24.com/login/"),
+        ("endpoint", WEBHOOK),
+        ("oauth_url", "https://oauth.example.com/oauth/token/"),
+        ("oauth_url", "http://oauth.bitrix.info/oauth/token/"),
+        ("oauth_url", "https://oauth.bitrix.info@example.com/"),
+        ("oauth_url", "https://oauth.bitrix.info:8443/"),
+        ("expires", "tomorrow"),
+        ("expires", True),
+    ],
+)
+def test_what_is_wrong_with_an_applications_credential(field: str, value: object):
+    """The client's secret goes to Bitrix24's own token servers alone, and a token that is none into no header."""
+    assert set(problems(**{**OAUTH, field: value})) == {field}
 
 
 def test_two_credentials_are_one_too_many():
