@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import structlog
 
+from bitrix24.client import RENEWAL_S
 from bitrix24.credentials import OAuth
 from bitrix24.errors import Effect, Moved, PortalError
 from bitrix24.portal import Portal
@@ -15,26 +16,36 @@ from worker.lane import Lane
 log = structlog.get_logger(__name__)
 
 MOST_MOVES = 3  # two addresses that name each other are nobody's portal
+MOST_IN_VAIN = 3  # tokens in a row that had run out at their first use
 NEXT_TRY_S = 5.0  # a token that still works is not worth more than this to a token server that is out of order
 
 
 async def renew_in_time(lane: Lane, deps: Deps) -> None:
-    """Renew a token that is about to run out, before anything leaves with it."""
+    """Renew a token that is about to run out, before anything leaves with it.
+
+    A portal may forget the old token with the renewal, so what is in flight lands first, as long as the token lasts.
+    """
     credential = lane.portal.credential
     if not isinstance(credential, OAuth) or lane.renewing or deps.clock() < lane.next_renewal_at:
         return
     now = time.time()
-    if credential.runs_out(now):
-        works = credential.expires_at is not None and now < credential.expires_at
-        await _renew(lane, lane.portal, deps, may_wait=works)
+    if credential.expires_at is None or not credential.runs_out(now):
+        return
+    lane.renewing = True
+    await lane.all_landed(max(credential.expires_at - RENEWAL_S - now, 0.0))
+    await _renew(lane, lane.portal, deps, may_wait=now < credential.expires_at)
 
 
 async def renew(lane: Lane, asked: Portal, error: PortalError, deps: Deps) -> None:
     """The portal has refused the token of a request: use another one, and hold the lane where that does not help."""
+    if lane.portal.credential != asked.credential:
+        return  # another request of the lane has been here
     if asked.credential == lane.unproven:
-        await hold(lane, error, deps)
-    elif lane.portal.credential == asked.credential:  # otherwise another request of the lane has been here
-        await _renew(lane, asked, deps, may_wait=False)
+        lane.in_vain += 1
+        if error.code != "EXPIRED_TOKEN" or lane.in_vain > MOST_IN_VAIN:
+            await hold(lane, error, deps)
+            return
+    await _renew(lane, asked, deps, may_wait=False)
 
 
 async def _renew(lane: Lane, used: Portal, deps: Deps, *, may_wait: bool) -> None:

@@ -48,6 +48,7 @@ class Lane:
     probing: bool = False  # first contact, or the first after an outage: nothing flies beside it
     renewing: bool = False  # its tokens are being renewed: nothing is sent with the old ones
     unproven: Credential | None = None  # renewed here, and the portal has not accepted it yet
+    in_vain: int = 0  # renewals in a row whose tokens had run out before the portal saw them
     next_renewal_at: float = 0.0  # monotonic; a token server that is out of order is not asked before
     moves: int = 0  # how often the portal has moved while we drove it
     reading: bool = False  # one read-back of doubts at a time
@@ -138,15 +139,16 @@ class Lane:
         self._nudge.clear()
         return True
 
-    async def all_landed(self) -> None:
+    async def all_landed(self, within_s: float | None = None) -> None:
         """Wait for everything in flight. A failed request has logged its own failure."""
-        while self._in_flight:
-            await asyncio.wait(self._in_flight)
+        ends = None if within_s is None else self.clock() + within_s
+        while self._in_flight and (ends is None or self.clock() < ends):
+            await asyncio.wait(self._in_flight, timeout=None if ends is None else ends - self.clock())
 
     def accepted(self, portal: Portal) -> None:
         """The portal has answered a request with this credential."""
         if portal.credential == self.unproven:
-            self.unproven = None
+            self.unproven, self.in_vain = None, 0
 
     def close(self) -> None:
         """Claim nothing more; what is in flight lands."""
