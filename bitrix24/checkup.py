@@ -12,6 +12,7 @@ from typing import Final
 from bitrix24 import remedies
 from bitrix24.batch import PAY_METHOD
 from bitrix24.client import Client, reading_not_permitted
+from bitrix24.credentials import Webhook
 from bitrix24.errors import Effect, PortalError
 from bitrix24.invoices import read_params
 from bitrix24.portal import Portal
@@ -82,6 +83,17 @@ async def check_portal(client: Client, portal: Portal) -> Checkup:
     findings += [await _paying(client, portal), await _reading(client, portal)]
     systems, about_systems = await _pay_systems(client, portal)
     return Checkup((*findings, *about_systems), systems)
+
+
+async def needs_renewal(client: Client, portal: Portal) -> bool:
+    """Whether the portal refuses an application's access token, which its refresh token may mend."""
+    if isinstance(portal.credential, Webhook):
+        return False
+    try:
+        await client.call(portal, "scope")
+    except PortalError as error:
+        return error.meaning.effect is Effect.REFRESH
+    return False
 
 
 async def _credential(client: Client, portal: Portal) -> list[Finding]:

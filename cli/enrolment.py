@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from cli.session import Session, lane_of, open_session, run
 
 if TYPE_CHECKING:
     from bitrix24.checkup import Checkup
+    from bitrix24.client import Client
     from bitrix24.portal import Portal
 
 # A description is a few hundred bytes; more is a wrong file.
@@ -35,6 +37,11 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
     The description is a JSON object on stdin, so that no secret stands in the list of processes:
 
     {"webhook": "https://acme.bitrix24.com/rest/1/CODE/"}
+
+    or the tokens of an application, which are renewed by themselves from then on:
+
+    {"client_id": …, "client_secret": …, "access_token": …, "refresh_token": …,
+    "endpoint": "https://acme.bitrix24.com/rest/", "oauth_url": "https://oauth.bitrix.info/oauth/token/"}
 
     Optional: "plan": "enterprise", "limits": {"requests_per_second": 2, "burst": 50}.
     """
@@ -67,10 +74,19 @@ async def enrol(
 
     Raises InvalidPortal, RegistryError, PortalError or CommandError; then nothing was stored.
     """
+    from bitrix24.checkup import check_portal, needs_renewal
     from bitrix24.portal import parse_portal
 
     described = parse_portal(key, description, allow_insecure=session.settings.allow_insecure_portals)
-    checkup = await _live_check(session, described) if check else None
+    checkup = None
+    if check:
+        async with session.portal_client() as client:
+            stored = False
+            if not dry_run and await needs_renewal(client, described):
+                described, stored = await _renewed(session, client, described, moved=moved), True
+            checkup = await check_portal(client, described)
+        if not checkup.usable:
+            raise _refusal(checkup, stored=stored)
     if not dry_run:
         await session.registry.put(described, moved=moved)
         # Only now: a lane without a credential could only fail its payments.
@@ -78,20 +94,26 @@ async def enrol(
     return checkup
 
 
-async def _live_check(session: Session, described: "Portal") -> "Checkup":
-    from bitrix24.checkup import Level, check_portal
+async def _renewed(session: Session, client: "Client", described: "Portal", *, moved: bool) -> "Portal":
+    """The portal with new tokens, stored at once: from here on the ones that were given are worth nothing."""
+    renewed = await client.renew(described)
+    member_id = described.member_id or renewed.member_id
+    portal = replace(described, credential=renewed.credential, member_id=member_id)
+    await session.registry.put(portal, moved=moved)
+    return portal
 
-    async with session.portal_client() as client:
-        checkup = await check_portal(client, described)
-    if not checkup.usable:
-        wrong = [finding for finding in checkup.findings if finding.level is Level.ERROR]
-        causes = "; ".join(finding.text for finding in wrong)
-        steps = " ".join(dict.fromkeys(finding.remedy for finding in wrong if finding.remedy))
-        raise CommandError(
-            f"The portal cannot be paid with this credential, nothing was stored: {causes}.",
-            steps or "Check the webhook and its rights; --no-check stores it as it is.",
-        )
-    return checkup
+
+def _refusal(checkup: "Checkup", *, stored: bool) -> CommandError:
+    from bitrix24.checkup import Level
+
+    wrong = [finding for finding in checkup.findings if finding.level is Level.ERROR]
+    causes = "; ".join(finding.text for finding in wrong)
+    steps = " ".join(dict.fromkeys(finding.remedy for finding in wrong if finding.remedy))
+    what = "its renewed tokens were stored, and nothing is paid yet" if stored else "nothing was stored"
+    return CommandError(
+        f"The portal cannot be paid with this credential, {what}: {causes}.",
+        steps or "Check the webhook and its rights; --no-check stores it as it is.",
+    )
 
 
 def _read_description(source: str | None, output: Output) -> Mapping[str, object]:

@@ -99,13 +99,15 @@ def check(output: Output, keys: tuple[str, ...]) -> int:
 
 async def _check_stored(session: Session, output: Output, key: str) -> Exit:
     """Look at one portal; what keeps it from being looked at is told, and the others go on."""
-    from bitrix24.checkup import check_portal
+    from bitrix24.checkup import check_portal, needs_renewal
     from bitrix24.errors import PortalError
     from bitrix24.registry import RegistryError
 
     try:
         stored = await session.registry.get(key)
         async with session.portal_client() as client:
+            if await needs_renewal(client, stored):
+                stored = await session.renewal(client).renew(stored)
             checkup = await check_portal(client, stored)
     except RegistryError as error:
         failure = explained(error)
@@ -195,6 +197,7 @@ def _document(stored: "StoredPortal", lane: "LaneView | None") -> dict[str, obje
     return {
         "key": stored.key,
         "endpoint": stored.endpoint,
+        "credential": "webhook" if stored.user_id is not None else "application",
         "user_id": stored.user_id,
         "member_id": stored.member_id,
         "plan": stored.plan,

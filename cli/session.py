@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bitrix24.client import Client
     from bitrix24.registry import PortalRegistry
+    from bitrix24.renewal import Renewal
     from config.plain import PlainSettings
     from config.settings import Settings
     from ledger.ledger import LaneView
@@ -48,6 +49,12 @@ class Session:
 
         total_s = min(self.settings.http_total_s, CHECK_WITHIN_S)
         return Client(http_total_s=total_s, allow_insecure=self.settings.allow_insecure_portals, connections=8)
+
+    def renewal(self, client: "Client") -> "Renewal":
+        """Renews applications' tokens as workers do, and never beside one of them."""
+        from bitrix24.renewal import Renewal
+
+        return Renewal(self.redis, self.registry, client, allow_insecure=self.settings.allow_insecure_portals)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from tests.house import EmulatedPortal
 from tests.integration.cli.conftest import Terminal
 
 SECRET = "emulator-secret"
@@ -161,3 +162,64 @@ def test_a_moved_portal_is_told_how_to_move(terminal: Terminal):
     assert said.code == 1
     assert "--moved" in said.err
     assert terminal("portal", "add", "moving", "--file", path, "--moved").code == 0
+
+
+def application(terminal: Terminal, number: int, **oauth: object) -> tuple[EmulatedPortal, str]:
+    """A portal with an installed application, and what an operator types for it."""
+    portal = EmulatedPortal(terminal.house, f"app{number}", free_address(terminal, number))
+    return portal, json.dumps(portal.ask(lambda emulator, name: emulator.credential(name, **oauth)))
+
+
+def test_an_application_is_checked_and_stored(terminal: Terminal):
+    """Its tokens are used as they are, stored sealed, and shown nowhere."""
+    portal, description = application(terminal, 60)
+    said = terminal.feed(description, "portal", "add", portal.key, "--json")
+    assert said.code == 0, said.err
+    shown = terminal.json("portal", "show", portal.key).document
+    assert (shown["credential"], shown["user_id"]) == ("application", None)
+    secrets = [value for name, value in json.loads(description).items() if "token" in name or "secret" in name]
+    for words in (("portal", "list"), ("portal", "show", portal.key), ("portal", "check", portal.key)):
+        answer = terminal(*words)
+        assert answer.code == 0, answer.err
+        assert not [secret for secret in secrets if secret in answer.out + answer.err]
+
+
+def test_tokens_that_have_run_out_are_renewed_and_kept(terminal: Terminal):
+    """When a portal is added and when it is checked; what is renewed is stored, for the old ones are worth nothing."""
+    portal, description = application(terminal, 61, rotation="one_time", token_cache_s=0)
+    for words in (("add", portal.key), ("check", portal.key), ("check", portal.key)):
+        portal.ask(lambda emulator, name: emulator.expire(name))
+        said = terminal.feed(description if "add" in words else "", "portal", *words)
+        assert said.code == 0, said.err
+    assert portal.ask(lambda emulator, name: emulator.token_counters(name)).refreshed == 3
+
+
+def test_a_dry_run_renews_nothing(terminal: Terminal):
+    """It would use up the refresh token."""
+    portal, description = application(terminal, 62)
+    portal.ask(lambda emulator, name: emulator.expire(name))
+    said = terminal.feed(description, "portal", "add", portal.key, "--dry-run")
+    assert said.code == 1
+    assert "EXPIRED_TOKEN" in said.err
+    assert portal.ask(lambda emulator, name: emulator.token_counters(name)).requests == 0
+
+
+def test_an_application_that_may_not_pay_keeps_its_renewed_tokens(terminal: Terminal):
+    """The message says so, and what to do."""
+    portal, description = application(terminal, 63, scopes=["crm"])
+    portal.ask(lambda emulator, name: emulator.expire(name))
+    said = terminal.feed(description, "portal", "add", portal.key)
+    assert said.code == 1
+    assert "renewed tokens were stored" in said.err
+    assert "pay_system" in said.err
+    assert portal.key in keys(terminal)
+
+
+def test_a_dead_refresh_token_is_not_stored(terminal: Terminal):
+    """Exit code 1, and the next step is an installation."""
+    portal, description = application(terminal, 64)
+    portal.ask(lambda emulator, name: emulator.revoke(name))
+    said = terminal.feed(description, "portal", "add", portal.key)
+    assert said.code == 1
+    assert "Install the application again" in said.err
+    assert portal.key not in keys(terminal)
