@@ -41,9 +41,13 @@ async def renew(lane: Lane, asked: Portal, error: PortalError, deps: Deps) -> No
     if lane.portal.credential != asked.credential:
         return  # another request of the lane has been here
     if asked.credential == lane.unproven:
-        lane.in_vain += 1
-        if error.code != "EXPIRED_TOKEN" or lane.in_vain > MOST_IN_VAIN:
+        if error.code != "EXPIRED_TOKEN":
             await hold(lane, error, deps)
+            return
+        lane.in_vain += 1
+        if lane.in_vain > MOST_IN_VAIN:  # clocks that disagree, say: no row of renewals as fast as they come
+            await back_off(lane, error, deps)
+            lane.close()
             return
     await _renew(lane, asked, deps, may_wait=False)
 
