@@ -165,7 +165,6 @@ class Renewal:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _PAUSE_S[1])
             else:
-                failpoint("renewal.stored", [portal.key])
                 return
 
 

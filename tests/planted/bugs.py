@@ -16,6 +16,7 @@ RESULTS: Final = "tests/unit/worker/test_results.py::"
 TRANSPORT: Final = "tests/integration/worker/test_transport.py::"
 STREAM: Final = "tests/integration/worker/test_transport_stream.py::"
 CHECKER: Final = "tests/unit/chaos/test_checker.py::"
+RENEWAL: Final = "tests/integration/bitrix24/test_renewal.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
 
 
@@ -255,6 +256,32 @@ OF_PROOFS: Final = (
     ),
 )
 
+# A refresh token works once.
+OF_TOKENS: Final = (
+    _bug(
+        "every process renews",
+        "bitrix24/renewal.py",
+        "if await self._redis.set(lock, owner, nx=True, px=LOCK_MS):",
+        "if await self._redis.set(lock, owner, px=LOCK_MS):",
+        RENEWAL + "test_thirty_two_processes_renew_once",
+    ),
+    _bug(
+        "new tokens over whatever there is",
+        "bitrix24/renewal.py",
+        "moved=True, over=portal.version",
+        "moved=True, over=None",
+        RENEWAL + "test_an_operators_credential_wins",
+        RENEWAL + "test_what_else_changed_meanwhile_stays",
+    ),
+    _bug(
+        "a caller that stops takes the new tokens along",
+        "bitrix24/renewal.py",
+        "await asyncio.shield(running)",
+        "await running",
+        RENEWAL + "test_a_caller_that_is_cancelled_loses_no_tokens",
+    ),
+)
+
 # Accepted means that it ends, and that its producer hears of it.
 OF_PROMISES: Final = (
     _bug(
@@ -373,4 +400,4 @@ OF_JUDGES: Final = (
     ),
 )
 
-BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_PROMISES, *OF_JUDGES)
+BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_TOKENS, *OF_PROMISES, *OF_JUDGES)
