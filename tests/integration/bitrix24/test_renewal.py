@@ -73,6 +73,7 @@ def counted(emulator: RunningEmulator) -> tuple[int, int]:
 
 async def test_thirty_two_processes_renew_once(emulator: RunningEmulator, process: Process, client: Client):
     """All of them go on with the same new tokens, and the portal accepts them."""
+    emulator.farm.patch_oauth(emulator.authority, {"latency_s": 0.3})
     portal = await stored(emulator, process()[1])
     renewed = await asyncio.gather(*(process()[0].renew(portal) for _ in range(32)))
     assert counted(emulator) == (1, 0)
