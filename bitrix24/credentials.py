@@ -7,8 +7,10 @@ from typing import Final
 from bitrix24.classification import Credential as Kind
 from bitrix24.secret import Secret
 
-# A token is renewed this long before it runs out, so that no call leaves with one that runs out on the way.
+# A token is renewed this long before it runs out, so that no call leaves with one that runs out on the way; one that
+# lives shortly after three quarters of its life, and one that lives for seconds only when it is refused.
 RENEW_BEFORE_S: Final = 60.0
+_SHORTEST_LIFE_S: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuth:
-    """An application's credential. `expires_at` is in epoch seconds, None where nobody has told.
+    """An application's credential. Instants are in epoch seconds, None where nobody has told.
 
     The refresh token works once: whoever renews must store the new pair before anything else.
     """
@@ -50,6 +52,7 @@ class OAuth:
     refresh_token: Secret
     oauth_url: str
     expires_at: float | None = None
+    renew_at: float | None = None
 
     @property
     def kind(self) -> Kind:
@@ -70,8 +73,15 @@ class OAuth:
         return {"Authorization": f"Bearer {self.access_token.reveal()}"}
 
     def runs_out(self, now: float) -> bool:
-        """Whether the token runs out before a call that starts now is sure to have begun at the portal."""
-        return self.expires_at is not None and now >= self.expires_at - RENEW_BEFORE_S
+        """Whether a call that starts now might begin at the portal when the token has run out."""
+        return self.renew_at is not None and now >= self.renew_at
+
+
+def renewal_due(expires_at: float | None, lives_s: float | None = None) -> float | None:
+    """When a token should be renewed; `lives_s` is how long it lives in all, where that is known."""
+    if expires_at is None or (lives_s is not None and lives_s < _SHORTEST_LIFE_S):
+        return None
+    return expires_at - min(RENEW_BEFORE_S, (lives_s or RENEW_BEFORE_S * 4) / 4)
 
 
 Credential = Webhook | OAuth

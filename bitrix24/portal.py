@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from bitrix24.credentials import Credential, OAuth, Webhook
+from bitrix24.credentials import Credential, OAuth, Webhook, renewal_due
 from bitrix24.hosts import host_key, is_oauth_host, is_public
 from bitrix24.secret import Secret
 
@@ -184,13 +184,15 @@ def _oauth(given: Mapping[str, object], problems: list[Problem], *, allow_insecu
         problems.append(Problem("expires", "is not a time", "Use the portal's epoch seconds, or leave it out"))
     if len(problems) > before or endpoint is None or oauth_url is None:
         return None
+    expires_at = float(expires) if isinstance(expires, int | float) else None
     return endpoint, OAuth(
         client_id=texts["client_id"],
         client_secret=Secret(texts["client_secret"]),
         access_token=Secret(texts["access_token"]),
         refresh_token=Secret(texts["refresh_token"]),
         oauth_url=oauth_url,
-        expires_at=float(expires) if isinstance(expires, int | float) else None,
+        expires_at=expires_at,
+        renew_at=renewal_due(expires_at),
     )
 
 

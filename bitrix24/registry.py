@@ -232,15 +232,21 @@ def _plain(credential: Credential) -> tuple[str, object]:
         "refresh_token": credential.refresh_token.reveal(),
         "oauth_url": credential.oauth_url,
         "expires_at": credential.expires_at,
+        "renew_at": credential.renew_at,
     }
 
 
 def _credential(stored: StoredPortal, plain: Any) -> Credential:  # what `_plain` made
     if not isinstance(plain, dict):
         return Webhook(stored.user_id or 0, Secret(plain))
-    secrets = {name: Secret(plain[name]) for name in ("client_secret", "access_token", "refresh_token")}
     return OAuth(
-        client_id=plain["client_id"], oauth_url=plain["oauth_url"], expires_at=plain.get("expires_at"), **secrets
+        client_id=plain["client_id"],
+        client_secret=Secret(plain["client_secret"]),
+        access_token=Secret(plain["access_token"]),
+        refresh_token=Secret(plain["refresh_token"]),
+        oauth_url=plain["oauth_url"],
+        expires_at=plain.get("expires_at"),
+        renew_at=plain.get("renew_at"),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bitrix24.classification import Body, Credential, Ending, Where, classify
-from bitrix24.credentials import OAuth
+from bitrix24.credentials import OAuth, renewal_due
 from bitrix24.errors import NoAnswer, NotSent, PortalError, Refused
 from bitrix24.secret import Secret
 from bitrix24.shapes import NOT_JSON, as_seconds, error_of, parse, redact, redact_code
@@ -49,13 +49,15 @@ def read_renewal(credential: OAuth, came: HttpReply | Lost, now: float) -> Renew
             credential, NoAnswer, f"the token server answered HTTP {came.status} without a token", "", came.status
         )
     lives_s = as_seconds(fields.get("expires_in"))
+    # Counted by our clock from before the request: never later than the portal's own end.
+    expires_at = now + lives_s if lives_s else None
     return Renewed(
         credential=replace(
             credential,
             access_token=Secret(str(access)),
             refresh_token=Secret(str(refresh)),
-            # Counted by our clock from before the request: never later than the portal's own end.
-            expires_at=now + lives_s if lives_s else None,
+            expires_at=expires_at,
+            renew_at=renewal_due(expires_at, lives_s),
         ),
         client_endpoint=_text(fields.get("client_endpoint")),
         member_id=_text(fields.get("member_id")),

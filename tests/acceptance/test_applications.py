@@ -76,24 +76,24 @@ def test_a_token_is_renewed_before_it_runs_out(house: House) -> None:
     house.start_worker()
     celery = house.celery()
     portal = house.add_application(
-        settings={**FREE, "latency_s": 0.5}, rotation="one_time", access_s=62, token_cache_s=0
+        settings={**FREE, "latency_s": 0.5}, rotation="one_time", access_s=5, token_cache_s=0
     )
     portal.ask(lambda emulator, name: emulator.expire(name))
     ids = send_bulk(celery, portal, 1)
     eventually_sync(lambda: refreshed(portal) == 1)
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
+    end = time.monotonic() + 30
+    while refreshed(portal) < 3 and time.monotonic() < end:
         ids += _more(celery, portal, len(ids), 5)
         time.sleep(0.2)
     assert_all_paid_once(celery, portal, ids)
-    assert refreshed(portal) >= 2
+    assert refreshed(portal) >= 3
     assert portal.counters.statuses[401] == 1
 
 
 def test_without_work_nothing_is_renewed(house: House) -> None:
     """A portal may block an application that renews by the clock."""
     house.start_worker()
-    portal = house.add_application(access_s=61)
+    portal = house.add_application(access_s=2)
     time.sleep(3)
     assert refreshed(portal) == 0
 
