@@ -29,10 +29,11 @@ async def renew_in_time(lane: Lane, deps: Deps) -> None:
     if not isinstance(credential, OAuth) or lane.renewing or deps.clock() < lane.next_renewal_at:
         return
     now = time.time()
-    if credential.expires_at is None or not credential.runs_out(now):
+    if credential.expires_at is None or credential.renew_at is None or not credential.runs_out(now):
         return
     lane.renewing = True
-    await lane.all_landed(max(credential.expires_at - RENEWAL_S - now, 0.0))
+    needed_s = min(RENEWAL_S, (credential.expires_at - credential.renew_at) / 2)
+    await lane.all_landed(max(credential.expires_at - needed_s - now, 0.0))
     await _renew(lane, lane.portal, deps, may_wait=now < credential.expires_at)
 
 

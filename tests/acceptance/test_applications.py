@@ -76,7 +76,7 @@ def test_a_token_is_renewed_before_it_runs_out(house: House) -> None:
     house.start_worker()
     celery = house.celery()
     portal = house.add_application(
-        settings={**FREE, "latency_s": 0.5}, rotation="one_time", access_s=5, token_cache_s=0
+        settings={**FREE, "latency_s": 0.5}, rotation="one_time", access_s=8, token_cache_s=0
     )
     portal.ask(lambda emulator, name: emulator.expire(name))
     ids = send_bulk(celery, portal, 1)
