@@ -134,6 +134,21 @@ async def test_a_kept_connection_that_breaks_under_a_request_is_not_retried(end:
         assert [line.read.count(b"POST ") for line in server.lines] == [2, 1]
 
 
+@pytest.mark.parametrize("then", [lambda _: None, Line.close], ids=["stays", "closes"])
+@pytest.mark.parametrize("unasked", [WHOLE, b"HTTP/1.1 408 Request Time-out\r\n\r\n"], ids=["a claim", "a timeout"])
+async def test_a_reply_that_came_before_the_request_is_nobodys(unasked: bytes, then: Callable[[Line], None]):
+    """What arrives on an idle connection answers no call: the next one has not been sent, and pays on another."""
+    async with raw_portal(answering(WHOLE)) as server, a_client() as client:
+        await client.pay(server.portal, [a_pay()])
+        await server.lines[0].send(unasked)
+        then(server.lines[0])
+        with pytest.raises(NotSent):
+            await client.pay(server.portal, [a_pay()])
+        assert server.requests == 1
+        assert isinstance(await client.pay(server.portal, [a_pay()]), Reply)
+        assert [line.read.count(b"POST ") for line in server.lines] == [1, 1]
+
+
 async def test_a_refused_connection_is_not_sent():
     """Nobody listens: certainly not executed."""
     async with raw_portal(answering(WHOLE)) as server:
@@ -208,6 +223,12 @@ BODIES = {
     "deep": b"[" * 100_000,
     "deep inside": b'{"result":' * 50_000,
     "not a number": b'{"result": NaN}',
+    "not a number aside": batch_reply().replace('"operating": 0', '"operating": NaN').encode(),
+    "infinity aside": batch_reply().replace('"operating": 0', '"operating": -Infinity').encode(),
+    "a key that stands twice": batch_reply().replace('"p0": true', '"p0": false, "p0": true').encode(),
+    "two results": b'{"result": [], ' + batch_reply().encode()[1:],
+    "33 deep": batch_reply().replace('"operating": 0', '"x": ' + "[" * 33 + "]" * 33).encode(),
+    "30,000 values": batch_reply().replace('"operating": 0', '"x": [' + "0," * 30_000 + "0]").encode(),
     "not utf-8": b"\xff\xfe\x00",
     "an endless number": b'{"result": ' + b"9" * 10_000 + b"}",
 }

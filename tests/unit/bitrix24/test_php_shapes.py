@@ -34,9 +34,28 @@ def test_what_is_no_json_is_said_to_be_none(text: str | None):
     assert parse(text) is NOT_JSON
 
 
-def test_not_a_number_reads_as_null():
-    """NaN and infinities, which JSON has not, do no harm."""
-    assert parse('{"a": NaN, "b": -Infinity}') == {"a": None, "b": None}
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": NaN}',
+        "[-Infinity]",
+        '{"a": 1, "a": 1}',
+        '{"a": [{"b": 1, "\\u0062": 2}]}',
+        "[" * 33 + "]" * 33,
+        '{"a":' * 33 + "0" + "}" * 33,
+        "[" + "0," * 20_000 + "0]",
+    ],
+)
+def test_what_json_leaves_open_is_not_read(text: str):
+    """No numbers that are none, no key twice, no more depth and no more values than a portal needs."""
+    assert parse(text) is NOT_JSON
+
+
+def test_what_portals_write_is_read():
+    """Depth and size have room, keys may be empty, and the same key may stand in different objects."""
+    assert parse("[" * 32 + "]" * 32) is not NOT_JSON
+    assert parse("[" + "0," * 19_000 + "0]") is not NOT_JSON
+    assert parse('{"": {"": 1}, "a": [{"a": 1}, {"a": 2}]}') == {"": {"": 1}, "a": [{"a": 1}, {"a": 2}]}
 
 
 @pytest.mark.parametrize(
