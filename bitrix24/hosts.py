@@ -5,6 +5,7 @@ checked again when they are resolved, so that a name cannot be pointed inside la
 """
 
 import ipaddress
+import re
 import socket
 from typing import Final
 
@@ -23,6 +24,21 @@ _ZONES: Final = frozenset(
 # Who issues tokens (`protocol.md` §6). Client secrets go nowhere else.
 _OAUTH_HOSTS: Final = frozenset({"oauth.bitrix.info", "oauth.bitrix24.tech"})
 _LOCAL_NAMES: Final = ("localhost", ".localhost", ".local", ".internal")
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NAME_MAX: Final = 253
+# What C libraries and browsers read as a part of an IPv4 address: decimal, octal or hex.
+_NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+")
+# IPv6 that only carries an IPv4 address, in its last 32 bits: mapped, translated, NAT64.
+_CARRIERS: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+# The only IPv6 that is handed out. `is_global` also allows what nobody has, and more of it in older versions of Python.
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+# Tunnels, which end anywhere, protocol assignments and documentation.
+_SPECIAL_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_SPECIAL_4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
+
+
+class InsideAddress(OSError):  # noqa: N818 - names what was met
+    """A connection would lead to an address that is not public."""
 
 
 class PublicResolver(AbstractResolver):
@@ -36,9 +52,9 @@ class PublicResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """The public addresses of a host; raises OSError where there is none."""
         found = await self._resolver.resolve(host, port, family)
-        public = [address for address in found if is_public(address["host"])]
+        public = [address for address in found if is_public_address(address["host"])]
         if not public:
-            raise OSError("the name leads to a private address")
+            raise InsideAddress("the name leads to a private address")
         return public
 
     async def close(self) -> None:
@@ -47,15 +63,39 @@ class PublicResolver(AbstractResolver):
 
 
 def is_public(host: str) -> bool:
-    """Whether an IP address is public; a name is judged by its ending here and by its addresses when resolved."""
-    bare = host.strip("[]").rstrip(".").lower()
+    """Whether a host is public: an address by itself, a name by its form here and by its addresses when resolved.
+
+    A name needs a dot, and must not end in a number: `127.1` and `0x7f000001` are addresses to those who resolve them.
+    """
+    bare = host.strip("[]").removesuffix(".").lower()
     try:
-        address = ipaddress.ip_address(bare.partition("%")[0])
+        ipaddress.ip_address(bare)
     except ValueError:
-        return not any(bare == name.lstrip(".") or bare.endswith(name) for name in _LOCAL_NAMES)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address.is_global and not address.is_multicast
+        return _is_public_name(bare)
+    return is_public_address(bare)
+
+
+def is_public_address(text: str) -> bool:
+    """Whether this is a public IP address in its usual notation, without a zone."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if "%" in text:
+            return False
+        if not any(address in network for network in _CARRIERS):
+            return address in _UNICAST and not any(address in network for network in _SPECIAL_6)
+        address = ipaddress.IPv4Address(address.packed[-4:])
+    special = any(address in network for network in _SPECIAL_4)
+    return address.is_global and not address.is_multicast and not special
+
+
+def _is_public_name(bare: str) -> bool:
+    labels = bare.split(".")
+    well_formed = len(bare) <= _NAME_MAX and all(map(_LABEL.fullmatch, labels))
+    local = any(bare == name.lstrip(".") or bare.endswith(name) for name in _LOCAL_NAMES)
+    return well_formed and len(labels) > 1 and not local and not _NUMBER.fullmatch(labels[-1])
 
 
 def is_oauth_host(url: URL, *, allow_insecure: bool) -> bool:
@@ -95,7 +135,7 @@ def new_endpoint(old: str, location: str | None, *, allow_insecure: bool) -> str
 
 def _in_zone(url: URL) -> bool:
     name, _, zone = (url.raw_host or "").lower().partition(".")
-    return bool(name) and zone in _ZONES
+    return _LABEL.fullmatch(name) is not None and zone in _ZONES
 
 
 def _is_loopback(url: URL) -> bool:

@@ -47,12 +47,14 @@ _JSON: Final = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_each_
 
 
 def _too_deep(value: object) -> bool:
-    level: list[object] = [value]
+    level = [value]
     for _ in range(_DEPTH_MAX + 1):
-        level = [each for each in level if isinstance(each, (dict, list))]
-        if not level:
+        nested = [each for each in level if isinstance(each, (dict, list))]
+        if not nested:
             return False
-        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+        level = []
+        for each in nested:
+            level += each.values() if isinstance(each, dict) else each
     return True
 
 

@@ -22,13 +22,14 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from bitrix24.fence import Fence, clock
-from bitrix24.hosts import PublicResolver
+from bitrix24.hosts import InsideAddress, PublicResolver, is_public_address
 from bitrix24.portal import Portal, endpoint_problem
 from bitrix24.secret import Secret
 from config.failpoints import armed, failpoint
 
-# 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours.
-REPLY_CAP: Final = 4 * 1024 * 1024
+# 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours. As text it may take four
+# times as much, and that a few times over.
+REPLY_CAP: Final = 512 * 1024
 # Time to get a connection, from the pool or by a handshake. Its end is certain ("not sent"), the end of the whole call
 # is a doubt, so no more than a quarter of the call's time goes here.
 _CONNECT_SHARE: Final = 0.25
@@ -95,6 +96,9 @@ class _Body(aiohttp.BytesPayload):
                 # This process stood still meanwhile: its lease may be another's by now, so nothing may leave any more.
                 raise TimeoutError
             transport = writer.transport
+            if transport is not None and getattr(transport.get_protocol(), "should_close", False):
+                # Bytes that nobody asked for wait on it (a front end's 408, say): they would pass for our answer.
+                transport.abort()
             # A closing connection takes nothing: aiohttp refuses the write, head and body alike.
             if transport is not None and not transport.is_closing():
                 self.left_at = self._clock()
@@ -164,9 +168,11 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
         )
 
-    @staticmethod
-    def _new_socket(address: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol = address[:3]
+    def _new_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, where = address
+        # The last look before a connection: here also come literal addresses, which no resolver sees.
+        if not self._allow_insecure and not is_public_address(where[0]):
+            raise InsideAddress("a private address")
         made = socket.socket(family, kind, protocol)
         # The kernel takes a whole request at once: no rest waits in this process, to leave after a standstill.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
@@ -219,7 +225,9 @@ class Transport:
                 status, text, location = await self._exchange(self._session, call, payload)
         except Exception as error:  # noqa: BLE001 - whatever breaks in there is lost or not sent, and names the URL
             return self._lost(error, left=payload.left_at is not None)
-        return HttpReply(status, text, location, self._clock() - (payload.left_at or started))
+        if payload.left_at is None:
+            return Lost(left=False, reason="the connection answered before it was asked")
+        return HttpReply(status, text, location, self._clock() - payload.left_at)
 
     def _lost(self, error: Exception, *, left: bool) -> Lost:
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
@@ -293,4 +301,6 @@ _REASONS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(getattr(error, "os_error", None), InsideAddress):
+        return "the host name leads to a private address"
     return next((text for kinds, text in _REASONS if isinstance(error, kinds)), "the call broke off")
