@@ -1,0 +1,188 @@
+"""Huge, endless, packed and slow replies: each ends in time, costs less than 8 MB, and decides nothing.
+
+The payer is a process of its own, and its growth counts from before the first hostile reply to the last peak.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import sys
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.integration.bitrix24.raw_portal import (
+    CODE,
+    Line,
+    RawPortal,
+    Step,
+    answering,
+    batch_reply,
+    cutting,
+    http,
+    raw_portal,
+)
+
+MOST_KB = 8 * 1024
+TOTAL_S = 1.5
+FLOOD = 300_000_000
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+WHOLE = http(batch_reply())
+
+
+def flooding(head: bytes, piece: bytes) -> Step:
+    """Send a head, then the same bytes over and over, 300 MB of them."""
+    block = piece * max(1, 65536 // len(piece))
+
+    async def step(line: Line) -> None:
+        await line.request()
+        await line.send(head)
+        for _ in range(FLOOD // len(block)):
+            await line.send(block)
+        line.close()
+
+    return step
+
+
+def dripping(head: bytes, piece: bytes) -> Step:
+    """Send a head, then a few bytes at a time without end."""
+
+    async def step(line: Line) -> None:
+        await line.request()
+        await line.send(head)
+        while True:
+            await line.send(piece)
+            await asyncio.sleep(0.02)
+
+    return step
+
+
+def packed(raw: bytes, encoding: str = "gzip") -> bytes:
+    """A body with the name of its packing."""
+    return http(raw, headers=[f"Content-Encoding: {encoding}"])
+
+
+def filled(text: str, to: int = 512 * 1024) -> bytes:
+    """A batch with a member `x`, exactly as large as a reply may be."""
+    empty = batch_reply(x="").encode()
+    room = to - len(empty)
+    inner = text.encode() if len(text) > 1 else text.encode() * room
+    return http(empty.replace(b'"x": ""', b'"x": "' + inner[:room] + b'"'))
+
+
+def valued(value: str, times: int) -> bytes:
+    """A batch with so many values beside its answers."""
+    return http(batch_reply(x=0).replace('"x": 0', f'"x": [{",".join([value] * times)}]'))
+
+
+BOMB = gzip.compress(b" " * 400_000_000, compresslevel=9)
+WIDE = "\U0001f600" + "x" * (500 * 1024)
+
+DOUBTS: Mapping[str, Callable[[], Step]] = {
+    "300 MB with a length": lambda: flooding(OK + b"Content-Length: 300000000\r\n\r\n", b" "),
+    "300 MB in chunks": lambda: flooding(CHUNKED, b"8000\r\n" + b"x" * 32768 + b"\r\n"),
+    "300 MB until the end": lambda: flooding(OK + b"\r\n", b"["),
+    "300 MB of one-byte chunks": lambda: flooding(CHUNKED, b"1\r\n[\r\n"),
+    "a length beyond all memory": lambda: flooding(OK + b"Content-Length: 99999999999999999\r\n\r\n", b"{"),
+    "a bomb of 400 MB": lambda: answering(packed(BOMB)),
+    "a bomb in zlib's packing": lambda: answering(packed(zlib.compress(b"[" * 400_000_000, 9)[:400_000], "deflate")),
+    "a bomb in a bomb": lambda: answering(packed(gzip.compress(BOMB, 9), "gzip, gzip")),
+    "a bomb until the end": lambda: cutting(OK + b"Content-Encoding: gzip\r\n\r\n" + BOMB),
+    "an endless stream of packed members": lambda: flooding(
+        OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+        f"{len(gzip.compress(b' ')):x}\r\n".encode() + gzip.compress(b" ") + b"\r\n",
+    ),
+    "a byte too much": lambda: answering(filled("x", 512 * 1024 + 1)),
+    "100,000 brackets": lambda: answering(http(b"[" * 100_000)),
+    "100,000 objects": lambda: answering(valued("{}", 100_000)),
+    "50,000 nested objects": lambda: answering(http(b'{"a":' * 50_000)),
+    "a number of 300,000 digits": lambda: answering(valued("9" * 300_000, 1)),
+    "100,000 headers": lambda: cutting(OK + b"a: b\r\n" * 100_000 + b"\r\n"),
+    "headers without end": lambda: flooding(OK, b"a: b\r\n"),
+    "a header without end": lambda: flooding(OK + b"x: ", b"x"),
+    "a status line without end": lambda: flooding(b"HTTP/1.1 200 ", b"x"),
+    "no status line at all": lambda: flooding(b"", b"\0"),
+    "127 headers of 8 kB": lambda: answering(OK + b"".join(b"h: " + b"x" * 8000 + b"\r\n" for _ in range(127)) + b"\r\n"),
+    "early hints without end": lambda: flooding(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+    "100 without end": lambda: flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a chunk's extension without end": lambda: flooding(CHUNKED + b"1;", b"x"),
+    "a chunk's size without end": lambda: flooding(CHUNKED, b"0"),
+    "trailers without end": lambda: flooding(CHUNKED + b"0\r\n", b"a: b\r\n"),
+    "another protocol's flood": lambda: flooding(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", b"x" * 1024
+    ),
+    "a body where none belongs": lambda: flooding(b"HTTP/1.1 204 No Content\r\nContent-Length: 300000000\r\n\r\n", b" "),
+    "a status line that drips": lambda: dripping(b"HTTP/1.1 200 ", b"x"),
+    "headers that drip": lambda: dripping(OK, b"a: b\r\n"),
+    "a body that drips": lambda: dripping(OK + b"Content-Length: 100000\r\n\r\n", b" "),
+    "chunks that drip": lambda: dripping(CHUNKED, b"1\r\n \r\n"),
+    "100 that drips": lambda: dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "blank lines that drip": lambda: dripping(b"", b"\r\n"),
+    "half a reply and silence": lambda: dripping(WHOLE[:-1], b""),
+}
+# Whole replies that mean what they say, as large and as odd as is allowed.
+ANSWERS: Mapping[str, Callable[[], Step]] = {
+    "the largest reply": lambda: answering(filled("x")),
+    "the largest reply in the widest text": lambda: answering(filled(WIDE)),
+    "the secret, 20,000 times": lambda: answering(filled(CODE * 20_000)),
+    "as many values as are read": lambda: answering(valued('{"":0}', 9_000)),
+    "as many texts as are read": lambda: answering(valued('"abcdefghijklmnop"', 19_000)),
+    "an answer and 300 MB more": lambda: flooding(WHOLE, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    "as many headers as are read": lambda: answering(http(batch_reply(), headers=[f"h{n}: x" for n in range(120)])),
+}
+
+
+class Payer:
+    """The process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def pay(self, server: RawPortal) -> dict[str, Any]:
+        """What one pay ends in, in how many seconds, and by how many kB the process has grown at most."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"http://127.0.0.1:{server.port}/rest/1/{CODE}/\n".encode())
+        async with asyncio.timeout(20 * TOTAL_S):
+            said: dict[str, Any] = json.loads(await self._process.stdout.readline())
+        return said
+
+
+@contextlib.asynccontextmanager
+async def a_payer() -> AsyncIterator[Payer]:
+    """A payer that has paid once, so that what it needs for any payment is not counted."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.integration.bitrix24.lone_payer", str(TOTAL_S)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        payer = Payer(process)
+        async with raw_portal(answering(WHOLE)) as server:
+            assert (await payer.pay(server))["kind"] == "Reply"
+        yield payer
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_no_reply_costs_much_or_lasts():
+    """One process meets them all; none makes it grow by 8 MB, and each ends with the total timeout at the latest."""
+    ended = {}
+    async with a_payer() as payer:
+        for name, step in {**DOUBTS, **ANSWERS}.items():
+            async with raw_portal(step()) as server:
+                ended[name] = await payer.pay(server)
+                assert server.requests == 1, name
+    for name, said in ended.items():
+        print(f"{said['grown_kb']:7} kB {said['took_s']:6.2f} s  {said['kind']:9} {name}: {said['text']}")
+    assert {name: said for name, said in ended.items() if said["grown_kb"] > MOST_KB} == {}
+    assert {name: said for name, said in ended.items() if said["took_s"] > TOTAL_S + 5} == {}
+    assert {name: said for name, said in ended.items() if name in DOUBTS and said["fate"] != "UNKNOWN"} == {}
+    assert {name: said for name, said in ended.items() if name in ANSWERS and said["kind"] != "Reply"} == {}
