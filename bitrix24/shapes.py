@@ -23,7 +23,7 @@ def parse(text: str | None) -> object:
 
     That is a key that stands twice in an object, NaN and infinities, more than 32 levels, or some 20,000 values.
     """
-    if text is None or not text.strip() or sum(map(text.count, "[{,")) > _VALUES_MAX:
+    if not text or text.isspace() or sum(map(text.count, "[{,")) > _VALUES_MAX:
         return NOT_JSON
     try:
         value: object = _JSON.decode(text)

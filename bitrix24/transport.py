@@ -25,11 +25,12 @@ from bitrix24.fence import Fence, clock
 from bitrix24.hosts import InsideAddress, PublicResolver, is_public_address
 from bitrix24.portal import Portal, endpoint_problem
 from bitrix24.secret import Secret
+from bitrix24.unasked import Ear
 from config.failpoints import armed, failpoint
 
-# 50 commands answer with about 15 kB; whatever needs more than this is not an answer of ours. As text it may take four
-# times as much, and that a few times over.
-REPLY_CAP: Final = 512 * 1024
+# 50 commands answer with about 15 kB, and a long list of pay systems with 100; whatever needs more is not an answer of
+# ours. As text it may take four times as much, and that twice.
+REPLY_CAP: Final = 256 * 1024
 # Time to get a connection, from the pool or by a handshake. Its end is certain ("not sent"), the end of the whole call
 # is a doubt, so no more than a quarter of the call's time goes here.
 _CONNECT_SHARE: Final = 0.25
@@ -40,6 +41,10 @@ _KEEP_ALIVE_S: Final = 20.0
 _SECRET_MIN: Final = 8
 # Fifty commands are about 10 kB; asked for with room for TLS.
 _SEND_BUFFER: Final = 256 * 1024
+# What arrives at once is parsed at once: tiny answers take sixty times as much in memory.
+_RECEIVE_BUFFER: Final = 32 * 1024
+# A body, its heads and what chunks add. Early hints or chunk extensions without end are none of these.
+_HEARD_MAX: Final = 2 * REPLY_CAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class _Body(aiohttp.BytesPayload):
         self._fence = fence
         self._clock = clock
         self._deadline = deadline
+        self._ear: Ear | None = None
         self.left_at: float | None = None
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -96,15 +102,20 @@ class _Body(aiohttp.BytesPayload):
                 # This process stood still meanwhile: its lease may be another's by now, so nothing may leave any more.
                 raise TimeoutError
             transport = writer.transport
-            if transport is not None and getattr(transport.get_protocol(), "should_close", False):
-                # Bytes that nobody asked for wait on it (a front end's 408, say): they would pass for our answer.
-                transport.abort()
+            if isinstance(transport, asyncio.Transport):
+                self._ear = Ear.on(transport)
+                self._ear.listen(self, _HEARD_MAX)
             # A closing connection takes nothing: aiohttp refuses the write, head and body alike.
             if transport is not None and not transport.is_closing():
                 self.left_at = self._clock()
                 _deliver_within(transport, left_s)
             await self._written(writer, content_length)  # waits for nothing: the socket has room for all of it
         failpoint("call.sent", [self._portal])
+
+    def leave(self) -> None:
+        """The reply has ended, or nobody waits for it: what arrives from now on is nobody's."""
+        if self._ear is not None:
+            self._ear.leave(self)
 
     async def _written(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         if armed("call.half_sent"):  # a test wants the portal to have half of the request
@@ -176,6 +187,7 @@ class Transport:
         made = socket.socket(family, kind, protocol)
         # The kernel takes a whole request at once: no rest waits in this process, to leave after a standstill.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         return made
 
     async def close(self) -> None:
@@ -225,6 +237,8 @@ class Transport:
                 status, text, location = await self._exchange(self._session, call, payload)
         except Exception as error:  # noqa: BLE001 - whatever breaks in there is lost or not sent, and names the URL
             return self._lost(error, left=payload.left_at is not None)
+        finally:
+            payload.leave()
         if payload.left_at is None:
             return Lost(left=False, reason="the connection answered before it was asked")
         return HttpReply(status, text, location, self._clock() - payload.left_at)
@@ -242,13 +256,13 @@ class Transport:
         asked = session.post(call.url, data=payload, headers=call.headers, allow_redirects=False)
         async with asked as response:
             failpoint("call.headers", [call.portal])
-            text = await _read(response)
+            text = await _read(response, call.secrets)
             failpoint("call.answered", [call.portal])
-            return response.status, _without_secrets(text, call.secrets), response.headers.get("Location")
+            return response.status, text, response.headers.get("Location")
 
 
-async def _read(response: aiohttp.ClientResponse) -> str | None:
-    """The body as text, or None where it is larger than the cap or compressed in a way we do not read."""
+async def _read(response: aiohttp.ClientResponse, secrets: tuple[Secret, ...]) -> str | None:
+    """The body as text without our secrets, or None where it is too large or compressed in a way we do not read."""
     raw = bytearray()
     async for chunk in response.content.iter_any():
         raw += chunk
@@ -257,19 +271,19 @@ async def _read(response: aiohttp.ClientResponse) -> str | None:
             return None
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     plain = bytes(raw) if encoding in ("", "identity") else _unpacked(bytes(raw), encoding)
-    return None if plain is None else plain.decode("utf-8-sig", errors="replace")
+    return None if plain is None else _without_secrets(plain, secrets).decode("utf-8-sig", errors="replace")
 
 
-def _without_secrets(text: str | None, secrets: tuple[Secret, ...]) -> str | None:
+def _without_secrets(body: bytes, secrets: tuple[Secret, ...]) -> bytes:
     """A body that does not repeat our secrets, so that no frame above this one can hold them.
 
     Shorter ones (no real portal has them) are left, because they could be part of anything; errors redact them too.
     """
     for secret in secrets:
-        code = secret.reveal()
-        if text is not None and len(code) >= _SECRET_MIN and code.lower() in text.lower():
-            text = re.sub(re.escape(code), "***", text, flags=re.IGNORECASE)
-    return text
+        code = secret.reveal().encode()
+        if len(code) >= _SECRET_MIN and code.lower() in body.lower():
+            body = re.sub(re.escape(code), b"***", body, flags=re.IGNORECASE)
+    return body
 
 
 def _unpacked(raw: bytes, encoding: str) -> bytes | None:
