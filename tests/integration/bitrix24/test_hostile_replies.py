@@ -134,21 +134,6 @@ async def test_a_kept_connection_that_breaks_under_a_request_is_not_retried(end:
         assert [line.read.count(b"POST ") for line in server.lines] == [2, 1]
 
 
-@pytest.mark.parametrize("then", [lambda _: None, Line.close], ids=["stays", "closes"])
-@pytest.mark.parametrize("unasked", [WHOLE, b"HTTP/1.1 408 Request Time-out\r\n\r\n"], ids=["a claim", "a timeout"])
-async def test_a_reply_that_came_before_the_request_is_nobodys(unasked: bytes, then: Callable[[Line], None]):
-    """What arrives on an idle connection answers no call: the next one has not been sent, and pays on another."""
-    async with raw_portal(answering(WHOLE)) as server, a_client() as client:
-        await client.pay(server.portal, [a_pay()])
-        await server.lines[0].send(unasked)
-        then(server.lines[0])
-        with pytest.raises(NotSent):
-            await client.pay(server.portal, [a_pay()])
-        assert server.requests == 1
-        assert isinstance(await client.pay(server.portal, [a_pay()]), Reply)
-        assert [line.read.count(b"POST ") for line in server.lines] == [1, 1]
-
-
 async def test_a_refused_connection_is_not_sent():
     """Nobody listens: certainly not executed."""
     async with raw_portal(answering(WHOLE)) as server:
