@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -57,13 +58,18 @@ class RawPortal:
     """The running server: its address, and every connection it has accepted."""
 
     port: int
+    scheme: str = "http"
     lines: list[Line] = field(default_factory=list)
+
+    @property
+    def webhook(self) -> str:
+        """The address with the secret."""
+        return f"{self.scheme}://127.0.0.1:{self.port}/rest/1/{CODE}/"
 
     @property
     def portal(self) -> Portal:
         """This server as a configured portal."""
-        webhook = f"http://127.0.0.1:{self.port}/rest/1/{CODE}/"
-        return parse_portal("raw", {"webhook": webhook}, allow_insecure=True)
+        return parse_portal("raw", {"webhook": self.webhook}, allow_insecure=True)
 
     @property
     def requests(self) -> int:
@@ -72,7 +78,7 @@ class RawPortal:
 
 
 @asynccontextmanager
-async def raw_portal(*script: Step) -> AsyncIterator[RawPortal]:
+async def raw_portal(*script: Step, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawPortal]:
     """Serve on a free port; the steps run in order over all connections and the last one repeats."""
     steps = list(script)
     tasks: set[asyncio.Task[None]] = set()
@@ -88,8 +94,8 @@ async def raw_portal(*script: Step) -> AsyncIterator[RawPortal]:
         running.lines.append(line)
         tasks.add(asyncio.create_task(work(line)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    running = RawPortal(server.sockets[0].getsockname()[1])
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    running = RawPortal(server.sockets[0].getsockname()[1], "http" if tls is None else "https")
     try:
         yield running
     finally:

@@ -4,21 +4,18 @@ The payer is a process of its own, and its growth counts from before the first h
 """
 
 import asyncio
-import contextlib
 import gzip
-import json
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from bitrix24.transport import REPLY_CAP
+from tests.integration.bitrix24.payer import a_payer
 from tests.integration.bitrix24.raw_portal import (
     CODE,
     Line,
-    RawPortal,
     Step,
     answering,
     batch_reply,
@@ -150,49 +147,15 @@ REFUSALS: Mapping[str, Callable[[], Step]] = {
 }
 
 
-class Payer:
-    """The process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def pay(self, server: RawPortal) -> dict[str, Any]:
-        """What one pay ends in, in how many seconds, and by how many kB the process has grown at most."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"http://127.0.0.1:{server.port}/rest/1/{CODE}/\n".encode())
-        async with asyncio.timeout(20 * TOTAL_S):
-            said: dict[str, Any] = json.loads(await self._process.stdout.readline())
-        return said
-
-
-@contextlib.asynccontextmanager
-async def a_payer() -> AsyncIterator[Payer]:
-    """A payer that has paid once, so that what it needs for any payment is not counted."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.bitrix24.lone_payer", str(TOTAL_S)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        payer = Payer(process)
-        async with raw_portal(answering(WHOLE)) as server:
-            assert (await payer.pay(server))["kind"] == "Reply"
-        yield payer
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_no_reply_costs_much_or_lasts():
     """One process meets them all; none makes it grow by 8 MB, and each ends with the total timeout at the latest."""
     ended = {}
-    async with a_payer() as payer:
+    async with a_payer(TOTAL_S) as payer:
         for name, step in {**DOUBTS, **ANSWERS, **REFUSALS}.items():
             async with raw_portal(step()) as server:
-                ended[name] = await payer.pay(server)
+                ended[name] = await payer.pay(server.webhook)
                 assert server.requests == 1, name
     for name, said in ended.items():
         print(f"{said['grown_kb']:7} kB {said['took_s']:6.2f} s  {said['kind']:9} {name}: {said['text']}")
