@@ -134,13 +134,13 @@ class PortalRegistry:
             raise PortalExists(text, portal.key)
         return version
 
-    async def get(self, key: str) -> Portal:
-        """The portal with its credential, at most two seconds old.
+    async def get(self, key: str, *, fresh: bool = False) -> Portal:
+        """The portal with its credential, at most two seconds old; `fresh`: as it is stored now.
 
         Raises UnknownPortal, SecretKeyMissing, CannotDecrypt.
         """
         cached = self._cache.get(key)
-        if cached is not None and self._clock() - cached.checked_at < _CACHE_S:
+        if cached is not None and not fresh and self._clock() - cached.checked_at < _CACHE_S:
             return cached.portal
         asked_at = self._clock()
         raw = await self._raw(key)

@@ -10,6 +10,7 @@ from bitrix24.errors import Effect, NoAnswer, PortalError
 from bitrix24.facts import Reply
 from limiter.limiter import Observation
 from worker.deps import Deps
+from worker.holding import hold
 from worker.lane import Lane
 
 log = structlog.get_logger(__name__)
@@ -72,8 +73,7 @@ async def _apply(effect: Effect, error: PortalError, reply: Reply | None, lane: 
             lane.singly = True
         case Effect.HOLD | Effect.REFRESH | Effect.MOVED:
             # Renewing credentials and following a renamed portal need a person for now.
-            await deps.ledger.hold(lane.key, error.code, " ".join(filter(None, (error.text, error.meaning.remedy))))
+            await hold(lane.key, error, deps.ledger)
             lane.close()
-            log.error("lane.held", portal=lane.key, code=error.code, text=error.text, remedy=error.meaning.remedy)
         case _:
             assert_never(effect)

@@ -188,7 +188,7 @@ def with_remedy(text: str, remedy: str) -> str:
 
 def _held(lane: Mapping[str, str], probe: Reply) -> Held:
     told, remedy = lane["held_text"], lane.get("held_remedy", "")
-    # An older version holds and resumes without the newer fields: what is left of an earlier hold does not fit this one.
+    # An older version holds and resumes without the newer fields: what an earlier hold left does not fit this one.
     fits = bool(remedy) and told.endswith(remedy)
     probed = bool(probe) and lane.get("probe_of") == lane["held_at"]
     return Held(
