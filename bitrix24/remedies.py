@@ -49,6 +49,7 @@ ADDRESS: Final = "There is no Bitrix24 REST under this address. Store the right 
 FORBIDDEN: Final = (
     "Something before the portal forbids the call (firewall, IP filter). Allow this machine's address, then resume."
 )
+CHECK: Final = "See what `b24pay portal check` says about the portal, mend that, then resume it."
 CERTIFICATE: Final = "The portal's TLS certificate is not valid. If it stays so, its administrator must renew it."
 ANOTHER_PORTAL: Final = (
     "The credential belongs to a portal that is configured otherwise. Compare `b24pay portal list`, store the right "

@@ -8,6 +8,7 @@ import click
 
 from cli.exits import Exit
 from cli.failures import explained
+from cli.holds import how_to_go_on, told_held, waiting
 from cli.lines import speak_on_stderr
 from cli.output import Output, cell, group, speaks, table
 from cli.session import Session, connected, run
@@ -136,8 +137,9 @@ async def _portals(session: Session) -> list[Symptom]:
 def _lane(lane: "LaneView", known: set[str]) -> list[Symptom]:
     found = []
     if lane.held:
-        remedy = f"Mend it, then `b24pay portal resume {lane.portal}`."
-        found.append(Symptom(Level.WARNING, f"lane {lane.portal} is held: {lane.held.code}", remedy))
+        since = f"{lane.held.since:%Y-%m-%d %H:%M:%S} UTC"
+        text = f"lane {lane.portal} is held since {since}, {waiting(lane)} waiting: {told_held(lane.held)}"
+        found.append(Symptom(Level.WARNING, text, how_to_go_on(lane.held, lane.portal)))
     if lane.portal not in known:
         remedy = f"Add it again: `b24pay portal add {lane.portal}`."
         found.append(Symptom(Level.WARNING, f"lane {lane.portal} has no credential", remedy))

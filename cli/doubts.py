@@ -104,7 +104,7 @@ def resolve(output: Output, payment_id: str, verdict: str, because: str, *, dry_
                 return Exit.DONE
             after = await _decide(session, before, paid=paid, because=redact(reason))
         show(output, [after])
-        output.note(f"What happens next: {what_next(after, held=False)}.")
+        output.note(f"What happens next: {what_next(after)}.")
         return Exit.DONE
 
     return run(work())

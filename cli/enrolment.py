@@ -45,16 +45,27 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
 
     Optional: "plan": "enterprise", "limits": {"requests_per_second": 2, "burst": 50}.
     """
+    from ledger.holds import resume_for_credential
+
     description = _read_description(source, output)
 
     async def work() -> int:
         async with open_session() as session:
             checkup = await enrol(session, key, description, check=check, moved=moved, dry_run=dry_run)
+            ended = None if dry_run else await resume_for_credential(session.ledger, key)
             lane = await lane_of(session, key)
         done = "would be stored" if dry_run else "stored"
-        document = {"key": key, "stored": not dry_run, "checked": checkup is not None, **document_of_findings(checkup)}
+        document = {
+            "key": key,
+            "stored": not dry_run,
+            "checked": checkup is not None,
+            "resumed": ended is not None,
+            **document_of_findings(checkup),
+        }
         output.data(document, lambda: group(f"Portal {key}: {done}.", *shown_findings(checkup)))
-        if lane and lane.held:
+        if ended is not None:
+            output.note(f"The lane was held ({ended.code}) and goes on with the new credential.")
+        elif lane and lane.held:
             output.note(f"The lane is held ({lane.held.code}): resume it with `b24pay portal resume {key}`.")
         return Exit.DONE
 

@@ -137,7 +137,7 @@ def inspect(output: Output, payment_id: str) -> int:
         document = {
             **inspected(payment),
             "lane_held": f"{lane.held.code}: {lane.held.text}" if lane and lane.held else None,
-            "next": what_next(payment, held=bool(lane and lane.held)),
+            "next": what_next(payment, lane.held if lane else None),
         }
         output.data(document, lambda: facts({**document, "status": state(payment.state)}))
         return Exit.DONE

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 import click
 
 from cli.exits import CommandError, Exit
+from cli.holds import told_held
 from cli.numbers import Seconds
 from cli.output import Output, speaks
 from cli.session import Session, lane_of, open_session, require_portal, run
@@ -145,8 +146,8 @@ async def _tell_what_next(session: Session, output: Output, payment: "Payment") 
     lane = await lane_of(session, payment.portal)
     held = lane.held if lane and payment.state in OPEN else None
     if held is not None:
-        output.note(f"The lane is held ({held.code}): {held.text}")
-    output.note(f"The payment is {payment.state}. What happens next: {what_next(payment, held=held is not None)}.")
+        output.note(f"The lane is held ({told_held(held)}). {held.remedy}".rstrip())
+    output.note(f"The payment is {payment.state}. What happens next: {what_next(payment, held)}.")
     if payment.state in OPEN:
         output.note(f"Follow it with `b24pay status {payment.id}`.")
 

@@ -10,6 +10,7 @@ from cli.enrolment import add
 from cli.exits import CommandError, Exit
 from cli.failures import answer_of, explained
 from cli.findings import document_of_findings, shown_findings
+from cli.holds import document_of_hold, next_look, waiting
 from cli.output import Output, cell, facts, group, speaks, table
 from cli.session import Session, lane_of, open_session, require_portal, run
 from config.redaction import redact
@@ -132,13 +133,16 @@ async def _check_stored(session: Session, output: Output, key: str) -> Exit:
 @speaks
 def hold(output: Output, key: str, reason: str, *, dry_run: bool) -> int:
     """Stop a portal's lane: its payments stay queued until it is resumed."""
+    from ledger.holds import OPERATOR
 
     async def work() -> int:
         async with open_session() as session:
             lane = await require_portal(session, key)
             if not dry_run:
-                await session.ledger.hold(key, "OPERATOR", reason)
+                await session.ledger.hold(key, OPERATOR, reason)
         text = f"Portal {key}: was held already" if lane.held else f"Portal {key}: {_done('held', dry_run=dry_run)}"
+        if lane.held and lane.held.probe_at is not None:
+            text += f"; only a person {'would resume' if dry_run else 'resumes'} it from now on"
         output.data({"key": key, "held": not dry_run or lane.held is not None, "was_held": lane.held is not None}, text)
         return Exit.DONE
 
@@ -203,9 +207,7 @@ def _document(stored: "StoredPortal", lane: "LaneView | None") -> dict[str, obje
         "plan": stored.plan,
         "limits": asdict(stored.limits),
         "version": stored.version,
-        "held": {"code": lane.held.code, "text": lane.held.text, "since": lane.held.since.isoformat()}
-        if lane and lane.held
-        else None,
+        "held": document_of_hold(lane),
         "payments": {state.value: count for state, count in lane.counts.items()} if lane else None,
     }
 
@@ -221,9 +223,7 @@ def _flat(document: Mapping[str, object]) -> dict[str, object]:
 
 
 def _open(lane: "LaneView | None") -> int | None:
-    from ledger.payment import OPEN
-
-    return sum(lane.counts[state] for state in OPEN) if lane else None
+    return waiting(lane) if lane else None
 
 
 def _remembered_s(session: Session, lane: "LaneView | None") -> float:
@@ -234,7 +234,7 @@ def _remembered_s(session: Session, lane: "LaneView | None") -> float:
 def _lane_state(lane: "LaneView | None") -> "Text":
     if lane is None:
         return cell("no lane: add the portal again", "red")
-    return cell(f"held: {lane.held.code}", "yellow") if lane.held else cell("open", "green")
+    return cell(f"held: {lane.held.code} ({next_look(lane.held)})", "yellow") if lane.held else cell("open", "green")
 
 
 def _done(what: str, *, dry_run: bool) -> str:

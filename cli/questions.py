@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from cli.holds import how_to_go_on, told_held
 from cli.lookups import pages
 from cli.output import Output, cell, facts, group, table
 from cli.session import Session, require_portal
@@ -13,7 +14,7 @@ from cli.showing import document_of, told
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ledger.ledger import Held, LaneView
+    from ledger.ledger import LaneView
     from ledger.payment import Payment, Refusal
 
 _DECIDE: Final = "b24pay doubts resolve ID --as paid|unpaid --because TEXT"
@@ -146,8 +147,7 @@ def remedy_for(payment: "Payment", lane: "LaneView | None") -> tuple[str, str]:
     if lane is None:
         return f"{payment.portal} has no lane", f"Add the portal again: b24pay portal add {payment.portal}"
     if lane.held is not None:
-        mend = f"Mend the cause, then: b24pay portal resume {lane.portal}"
-        return f"{lane.portal} is held", f"{told_held(lane.held)}. {mend}"
+        return f"{lane.portal} is held", f"{told_held(lane.held)}. {how_to_go_on(lane.held, lane.portal)}"
     if error is None:
         return "waiting", "Nothing: it is read by itself. An unpaid counts when the call can no longer run."
     return error.code or error.text, f"{_mending(error, payment.portal)} Then: b24pay doubts verify"
@@ -160,11 +160,6 @@ def _mending(error: "Refusal", portal: str) -> str:
         return "Look for the invoice in the portal. If it is there, give the webhook's user the right to read it."
     ending = Ending(where=Where.REPLY, code=error.code, text=error.text, body=Body.ERROR, reading=True)
     return classify(ending).remedy or f"See what b24pay portal check {portal} says."
-
-
-def told_held(held: "Held") -> str:
-    """Why a lane is held, in one line."""
-    return f"{held.code}: {held.text.rstrip('.')}" if held.text else held.code
 
 
 def _span(start: datetime, end: datetime) -> str:

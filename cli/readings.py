@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 
-from cli.questions import lanes_of, now_of, told_held
+from cli.holds import how_to_go_on, told_held
+from cli.questions import lanes_of, now_of
 from cli.showing import told
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def hindrance(reading: Reading) -> str | None:
         return None
     if lane is None or lane.held is None:
         return f"There is no lane {portal}. Next step: b24pay portal add {portal}"
-    return f"The lane is held: {told_held(lane.held)}. Next step: mend that, then b24pay portal resume {portal}"
+    return f"The lane is held: {told_held(lane.held)}. Next step: {how_to_go_on(lane.held, portal)}"
 
 
 def _decided(payment: "Payment") -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from cli.holds import next_look
 from cli.output import Output, cell, facts, state, table
 
 if TYPE_CHECKING:
+    from ledger.ledger import Held
     from ledger.payment import Payment, Refusal
 
 
@@ -42,12 +44,15 @@ def inspected(payment: "Payment") -> dict[str, object]:
     }
 
 
-def what_next(payment: "Payment", *, held: bool) -> str:
+def what_next(payment: "Payment", held: "Held | None" = None) -> str:
     """What happens to a payment from here on, and who makes it happen."""
     from ledger.payment import State
 
-    if held and payment.state in (State.QUEUED, State.IN_DOUBT):
-        return f"waits until a person resumes the lane: b24pay portal resume {payment.portal}"
+    if held is not None and payment.state in (State.QUEUED, State.IN_DOUBT):
+        command = f"b24pay portal resume {payment.portal}"
+        if held.probe_at is None:
+            return f"waits until a person resumes the lane: {command}"
+        return f"waits until the lane is found mended ({next_look(held)}) or resumed: {command}"
     if payment.last_read_error is not None and payment.state in (State.QUEUED, State.IN_DOUBT):
         return "the invoice is read back again; it could not be read so far, b24pay doubts says what to do"
     if payment.state is State.QUEUED and payment.after is not None:

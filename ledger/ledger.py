@@ -81,6 +81,7 @@ class Lease:
     fence: int
     claims: int = 0  # claims made under this lease; with the fence it numbers each claim
     left: int = 0  # payments that an earlier driver had left in `sending` when the lane was taken
+    trial: bool = False  # the lane was held, and no answer to a payment has shown yet that it works again
     backlog: Backlog = NOTHING  # as the latest take, claim, settle or look saw it
 
 
@@ -114,6 +115,17 @@ class Held:
 
     code: str
     text: str
+    since: datetime
+    remedy: str = ""  # what a person does about it, where that is known
+    probe_at: datetime | None = None  # when it is looked at again; None: only a person resumes it
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A held lane whose turn it is to be looked at; it names the hold, so that it resumes no other."""
+
+    portal: PortalKey
+    code: str
     since: datetime
 
 
@@ -195,11 +207,18 @@ class Ledger(Protocol):
     async def lanes(self, portals: Sequence[str] | None = None) -> list[LaneView]:
         """Look at the named lanes, or all of them, in order of their keys."""
 
-    async def hold(self, portal: str, code: str, text: str) -> bool:
-        """Stop a lane until it is resumed; False when there is no such lane. The first reason is kept."""
+    async def hold(self, portal: str, code: str, text: str, *, remedy: str = "", probe: bool = False) -> bool:
+        """Stop a lane until it is resumed; False when there is no such lane. `probe`: it may be looked at and resumed
+        without a person, first after 10 s, and on after ever longer waits when it was resumed so in the last 10 min.
+        The first reason is kept, unless a probe may resume the lane and from now on only a person may."""
 
-    async def resume(self, portal: str) -> bool:
-        """Let a held lane go on; False when it was not held."""
+    async def take_probes(self, limit: int) -> list[Probe]:
+        """Held lanes to look at now, longest due first. Each is handed out once: its next turn comes after twice the
+        wait, at most 5 min."""
+
+    async def resume(self, portal: str, probe: Probe | None = None) -> bool:
+        """Let a held lane go on, on trial; False when it was not held. A person's word also forgets how long probes
+        have waited. A probe resumes only the hold that it was taken for, and not when only a person may."""
 
     # Drivers
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:

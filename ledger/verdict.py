@@ -3,10 +3,11 @@
 Adding a member breaks the type check wherever a `match` over `Verdict` ends in `assert_never`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ledger.payment import Evidence, Payment, Refusal
+from ledger.payment import Evidence, Payment, Refusal, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +71,8 @@ class Decision:
 
     payment: Payment
     verdict: Verdict
+
+
+def any_answered(decisions: Sequence[Decision]) -> bool:
+    """Whether a payment ends by the answer to its call: the portal works."""
+    return any(made.payment.state is State.SENDING and isinstance(made.verdict, Paid | Failed) for made in decisions)

@@ -11,6 +11,7 @@ from bitrix24.errors import Effect, Moved, PortalError
 from bitrix24.portal import Portal
 from bitrix24.registry import Outdated, PortalExists
 from worker.deps import Deps
+from worker.holding import hold
 from worker.lane import Lane
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,7 @@ async def renew(lane: Lane, asked: Portal, error: PortalError, deps: Deps) -> No
         return  # another request of the lane has been here
     if asked.credential == lane.unproven:
         if error.code != "EXPIRED_TOKEN":
-            await hold(lane, error, deps)
+            await hold_lane(lane, error, deps)
             return
         lane.in_vain += 1
         if lane.in_vain > MOST_IN_VAIN:  # clocks that disagree, say: no row of renewals as fast as they come
@@ -60,7 +61,7 @@ async def _renew(lane: Lane, used: Portal, deps: Deps, *, may_wait: bool) -> Non
     except PortalError as error:
         log.warning("renewal.failed", portal=lane.key, code=error.code, error=str(error))
         if error.meaning.effect is Effect.HOLD:
-            await hold(lane, error, deps)
+            await hold_lane(lane, error, deps)
         elif may_wait:
             lane.next_renewal_at = deps.clock() + NEXT_TRY_S
         else:
@@ -78,7 +79,7 @@ async def follow(lane: Lane, asked: Portal, error: PortalError, deps: Deps) -> N
         return
     lane.moves += 1
     if lane.moves > MOST_MOVES:
-        await hold(lane, error, deps)
+        await hold_lane(lane, error, deps)
         return
     try:
         newest = await deps.registry.newest(lane.key)
@@ -89,7 +90,7 @@ async def follow(lane: Lane, asked: Portal, error: PortalError, deps: Deps) -> N
         pass  # somebody else has stored it, or something newer
     except PortalExists as conflict:
         log.warning("portal.not_moved", portal=lane.key, error=str(conflict))
-        await hold(lane, error, deps)
+        await hold_lane(lane, error, deps)
         return
     lane.portal = await deps.registry.newest(lane.key)
 
@@ -100,8 +101,7 @@ async def back_off(lane: Lane, error: PortalError, deps: Deps) -> None:
     log.info("lane.backed_off", portal=lane.key, wait_s=lane.wait_s, code=error.code)
 
 
-async def hold(lane: Lane, error: PortalError, deps: Deps) -> None:
-    """Stop the lane until a person has mended what is wrong; its payments stay queued."""
-    await deps.ledger.hold(lane.key, error.code, " ".join(filter(None, (error.text, error.meaning.remedy))))
+async def hold_lane(lane: Lane, error: PortalError, deps: Deps) -> None:
+    """Stop the lane until what is wrong has been mended; its payments stay queued."""
+    await hold(lane.key, error, deps.ledger)
     lane.close()
-    log.error("lane.held", portal=lane.key, code=error.code, text=error.text, remedy=error.meaning.remedy)

@@ -142,7 +142,8 @@ class Dispatcher:
     async def _lane(self, lease: Lease, began: float) -> Lane | None:
         """The lane with its portal's credential, or None where this process has none for it."""
         try:
-            portal = await self._deps.registry.get(lease.portal)
+            # A lane on trial may have been resumed for a new credential.
+            portal = await self._deps.registry.get(lease.portal, fresh=lease.trial)
         except RegistryError as error:
             log.warning("lane.unusable", portal=lease.portal, error=str(error), retry_s=UNUSABLE_WAIT_S)
             return None

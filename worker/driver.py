@@ -120,9 +120,10 @@ async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
 
 
 async def permission(lane: Lane, requests: int, deps: Deps) -> Permit:
-    """A permit to send pays, under a lease that outlives their call."""
+    """A permit to send pays, under a lease that outlives their call; for one pay where the lane is on trial."""
     await keep_lease(lane, deps)
-    commands = 1 if lane.singly else MOST_COMMANDS
+    commands = 1 if lane.singly or lane.lease.trial else MOST_COMMANDS
+    requests = 1 if lane.lease.trial else requests
     permit = await deps.limiter.acquire(lane.key, lane.limits, commands=commands, requests=requests)
     if permit.granted:
         failpoint("lane.permitted", [lane.key])

@@ -11,7 +11,7 @@ from bitrix24.errors import Effect, NoAnswer, PortalError
 from bitrix24.facts import Reply
 from bitrix24.portal import Portal
 from limiter.limiter import Observation
-from worker.credentials import back_off, follow, hold, renew
+from worker.credentials import back_off, follow, hold_lane, renew
 from worker.deps import Deps
 from worker.lane import Lane
 
@@ -94,6 +94,6 @@ async def _apply(effect: Effect, error: PortalError, sent: _Sent, lane: Lane, de
         case Effect.MOVED:
             await follow(lane, sent.portal, error, deps)
         case Effect.HOLD:
-            await hold(lane, error, deps)
+            await hold_lane(lane, error, deps)
         case _:
             assert_never(effect)

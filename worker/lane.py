@@ -31,6 +31,14 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
 LONGEST_WAIT_S = 2.0
 
 
+def limits_of(portal: Portal) -> Limits:
+    """What the portal admits, in the limiter's terms."""
+    limits = portal.limits
+    return Limits(
+        limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min, limits.execution_window_s
+    )
+
+
 @dataclass(slots=True)
 class Lane:
     """A lane under way. It ends when its work, its slice or its lease does."""
@@ -67,10 +75,7 @@ class Lane:
     @property
     def limits(self) -> Limits:
         """What the portal admits, in the limiter's terms."""
-        limits = self.portal.limits
-        return Limits(
-            limits.requests_per_second, limits.burst, limits.execution_seconds_per_10_min, limits.execution_window_s
-        )
+        return limits_of(self.portal)
 
     @property
     def busy(self) -> bool:
@@ -90,7 +95,7 @@ class Lane:
         """How many more requests may be sent beside those in flight."""
         if self.renewing:
             return 0
-        if self.load.is_full or (self.probing and self.busy):
+        if self.load.is_full or ((self.probing or self.lease.trial) and self.busy):
             return 0 if self.busy else 1
         return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
 

@@ -26,6 +26,7 @@ from worker.deps import Deps, quiet_after_claim_s
 from worker.dispatcher import Dispatcher
 from worker.parked import ParkedMessages
 from worker.parking import ParkingPlace
+from worker.probing import Prober
 from worker.results import CeleryMailbox, Mailbox, RedisMailbox, Results
 from worker.sweeper import Sweeper
 
@@ -46,7 +47,7 @@ MOST_ATTEMPTS = 5
 
 
 class Runtime:
-    """Runs the dispatcher, the admission and the sweeper on a loop in a thread of its own."""
+    """Runs the dispatcher, the admission, the sweeper and the prober on a loop in a thread of its own."""
 
     def __init__(self, settings: Settings, backend: Any) -> None:
         self._settings = settings
@@ -98,6 +99,7 @@ class Runtime:
                 asyncio.create_task(admission.run_refusals()),
                 asyncio.create_task(parking.run()),
                 asyncio.create_task(Sweeper(deps.ledger, deps.results).run()),
+                asyncio.create_task(Prober(deps).run()),
             ]
             driving = asyncio.create_task(dispatcher.run())
             log.info("runtime.started")

@@ -32,6 +32,9 @@ class Lane:
     until: datetime | None = None
     pause: datetime | None = None
     held: Held | None = None
+    probe_wait: timedelta | None = None  # until the next probe
+    eased: datetime | None = None  # when a probe resumed it
+    trial: bool = False  # resumed, and no payment has had its answer since
     due: datetime | None = None
     queue: list[PaymentId] = field(default_factory=list)
     suspects: list[PaymentId] = field(default_factory=list)  # two of their drivers died: they are claimed alone

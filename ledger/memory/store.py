@@ -13,10 +13,12 @@ from ledger.ledger import (
     LaneView,
     Lease,
     Opened,
+    Probe,
     Settled,
     StillQuiet,
     Undelivered,
 )
+from ledger.memory import holds
 from ledger.memory.book import OVER, Book, Lane, is_open, without_doubt
 from ledger.memory.guard import Epoch
 from ledger.memory.requests import open_one
@@ -32,7 +34,7 @@ from ledger.payment import (
     Refusal,
     State,
 )
-from ledger.verdict import Decision
+from ledger.verdict import Decision, any_answered
 
 # So many attempts without an answer, and the next is made alone: what hangs its portal takes no others along.
 ALONE_ATTEMPTS = 2
@@ -173,6 +175,7 @@ class MemoryLedger:
         for lane in self._book.lanes.values():
             if lane.due is not None and lane.due > self._book.now():
                 self._pull_in(lane, lane.due)
+            holds.pull_in(self._book, lane)
         return sorted(PortalKey(lane.portal) for lane in forgotten)
 
     def _pull_in(self, lane: Lane, due: datetime) -> None:
@@ -223,27 +226,18 @@ class MemoryLedger:
             owner=lane.owner if leased else None,
         )
 
-    async def hold(self, portal: str, code: str, text: str) -> bool:
-        """Stop a lane until it is resumed; False when there is no such lane. The first reason is kept."""
-        if not self._book.is_lane(portal):
-            return False
-        lane = self._book.lanes[portal]
-        if lane.held is None:
-            lane.held = Held(code[:CODE_LIMIT], text[:TEXT_LIMIT], self._book.now())
-            # A leased lane stays due: should its driver die, the next one still recovers what it had sent.
-            if lane.owner is None:
-                lane.due = None
-        return True
+    async def hold(self, portal: str, code: str, text: str, *, remedy: str = "", probe: bool = False) -> bool:
+        """Stop a lane until a person, or with `probe` a probe, resumes it; False when there is no such lane."""
+        reason = Held(code[:CODE_LIMIT], text[:TEXT_LIMIT], self._book.now(), remedy[:TEXT_LIMIT])
+        return holds.hold(self._book, portal, reason, probe=probe)
 
-    async def resume(self, portal: str) -> bool:
-        """Let a held lane go on; False when it was not held."""
-        lane = self._book.lanes.get(portal)
-        if lane is None or lane.held is None:
-            return False
-        lane.held = lane.pause = None
-        if lane.owner is None:
-            self._book.schedule(lane, timedelta(0))
-        return True
+    async def take_probes(self, limit: int) -> list[Probe]:
+        """Held lanes to look at now, longest due first; each is handed out once."""
+        return holds.take_probes(self._book, limit)
+
+    async def resume(self, portal: str, probe: Probe | None = None) -> bool:
+        """Let a held lane go on, on trial; False when it was not held, or not as the probe says."""
+        return holds.resume(self._book, portal, probe)
 
     # Drivers
 
@@ -266,7 +260,7 @@ class MemoryLedger:
         lane.owner, lane.fence, lane.claims, lane.pause = owner, self._book.fence, 0, None
         lane.due = lane.until = self._book.now() + self._lease
         todo = lane.backlog(self._book.now())
-        return Lease(PortalKey(lane.portal), owner, lane.fence, left=len(lane.sending), backlog=todo)
+        return Lease(PortalKey(lane.portal), owner, lane.fence, left=len(lane.sending), trial=lane.trial, backlog=todo)
 
     async def renew(self, leases: Sequence[Lease]) -> list[bool]:
         """Prolong leases by the lease time from now; False where the lease was lost."""
@@ -345,6 +339,8 @@ class MemoryLedger:
         verdicts = Verdicts(self._book, lane, self._max_attempts)
         written = [made.payment.id for made in decisions if verdicts.write(made)]
         verdicts.close()
+        lane.trial = lane.trial and not verdicts.answered
+        lease.trial = lease.trial and not any_answered(decisions)
         rows = [self._book.rows[payment_id] for payment_id in written]
         lease.backlog = lane.backlog(self._book.now())
         return [Settled(row, () if is_open(row) else self._book.handles(row)) for row in rows]

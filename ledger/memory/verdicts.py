@@ -37,6 +37,7 @@ class Verdicts:
         self._lane = lane
         self._max_attempts = max_attempts
         self._again: list[Payment] = []
+        self.answered = False  # a payment has ended by the answer to its call: the portal works
 
     def write(self, made: Decision) -> bool:
         """Write one verdict; False when the payment has moved on since it was decided on."""
@@ -50,6 +51,7 @@ class Verdicts:
         if row.state is State.QUEUED and row.id not in self._book.read_first:
             # It is decided on by a read only as long as it must be read first.
             return kind is Unpaid
+        self.answered = self.answered or (row.state is State.SENDING and kind in {Paid, Failed})
         self._decide(row, made)
         return True
 

@@ -181,13 +181,30 @@ def handles(reply: Reply) -> tuple[Handle, ...]:
     return tuple(Handle(text(handle)) for handle in items(reply))
 
 
+def with_remedy(text: str, remedy: str) -> str:
+    """Both as one text, which is all that older versions know."""
+    return " ".join(filter(None, (text, remedy)))
+
+
+def _held(lane: Mapping[str, str], probe: Reply) -> Held:
+    told, remedy = lane["held_text"], lane.get("held_remedy", "")
+    # An older version holds and resumes without the newer fields: what an earlier hold left does not fit this one.
+    fits = bool(remedy) and told.endswith(remedy)
+    probed = bool(probe) and lane.get("probe_of") == lane["held_at"]
+    return Held(
+        code=lane["held"],
+        text=told.removesuffix(remedy).removesuffix(" ") if fits else told,
+        since=instant(lane["held_at"]),
+        remedy=remedy if fits else "",
+        probe_at=instant(text(probe)) if probed else None,
+    )
+
+
 def lane_view(reply: Reply, now: datetime) -> LaneView:
-    """A lane {portal, due at, fields} as an operator sees it."""
-    portal, due, hashed = items(reply)
+    """A lane {portal, due at, fields, next probe} as an operator sees it."""
+    portal, due, hashed, probe = items(reply)
     lane = fields(hashed)
-    held = None
-    if "held" in lane:
-        held = Held(lane["held"], lane["held_text"], instant(lane["held_at"]))
+    held = _held(lane, probe) if "held" in lane else None
     leased = "owner" in lane and instant(lane["until"]) > now
     return LaneView(
         portal=PortalKey(text(portal)),

@@ -10,10 +10,12 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
     lanes               set     portals
     sweep               string  where the sweep through the lanes goes on
     due                 zset    portal -> when its lane wants to be driven next (ms); the end of the lease while leased
+    probes              zset    portal of a held lane -> when somebody looks at it again (ms)
     out                 zset    handle -> when its result became final (ms), until it is delivered
     wake                channel portal that became due
     l:<portal>          hash    owner, fence, epoch (in which it was taken), until, claim, seq, pause, held, held_text,
-                                held_at; counts per state
+                                held_remedy, held_at; probe_of (the held_at that a probe may end), probe_wait (ms),
+                                eased (when a probe resumed it, ms), trial (resumed, not yet answered); counts per state
                                 (q s d p f c) and r, how many of the queued ones must be read first
     q:<portal>          list    payments to send, oldest first; may hold ids that were cancelled since
     x:<portal>          list    as q:, of suspects: two of their drivers died, so they are claimed alone

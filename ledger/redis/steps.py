@@ -19,6 +19,7 @@ from ledger.ledger import (
     Lease,
     LeaseLost,
     Opened,
+    Probe,
     Settled,
     StillQuiet,
     Undelivered,
@@ -28,14 +29,14 @@ from ledger.payment import CODE_LIMIT, TEXT_LIMIT, Handle, NewPayment, Payment, 
 from ledger.redis import records
 from ledger.redis.records import Argument, Reply
 from ledger.redis.scripts import SCHEMA
-from ledger.verdict import Decision
+from ledger.verdict import Decision, any_answered
 
 T = TypeVar("T")
 
 # How many requests one `open` step writes down: a step keeps the server from everybody else for some milliseconds.
 OPEN_CHUNK = 400
 BACKLOG_PARTS = 3  # waiting, suspects, doubts
-LEASE_PARTS = 3 + BACKLOG_PARTS  # portal, fence, left
+LEASE_PARTS = 4 + BACKLOG_PARTS  # portal, fence, left, trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +212,27 @@ def look(portals: Sequence[str]) -> Step[list[LaneView]]:
     return Step("look", tuple(portals), decode)
 
 
-def hold(portal: str, code: str, text: str) -> Step[bool]:
+def hold(portal: str, code: str, text: str, *, remedy: str, probe: bool) -> Step[bool]:
     """Stop a lane."""
-    return Step("hold", (portal, code[:CODE_LIMIT], text[:TEXT_LIMIT]), _flag)
+    remedy = remedy[:TEXT_LIMIT]
+    told = records.with_remedy(text[:TEXT_LIMIT], remedy)
+    return Step("hold", (portal, code[:CODE_LIMIT], told, remedy, int(probe)), _flag)
 
 
-def resume(portal: str) -> Step[bool]:
+def take_probes(limit: int) -> Step[list[Probe]]:
+    """Held lanes to look at now."""
+
+    def decode(reply: Reply) -> list[Probe]:
+        flat = [records.text(part) for part in records.items(reply)]
+        taken = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        return [Probe(PortalKey(portal), code, records.instant(since)) for portal, code, since in taken]
+
+    return Step("take_probes", (limit,), decode)
+
+
+def resume(portal: str, probe: Probe | None) -> Step[bool]:
     """Let a held lane go on."""
-    return Step("resume", (portal,), _flag)
+    return Step("resume", (portal, records.ms_of(probe.since) if probe else ""), _flag)
 
 
 def take(owner: str, limit: int, lease_ms: int, guard: Guard) -> Step[tuple[list[Lease], float | None, str, int]]:
@@ -235,9 +249,9 @@ def take(owner: str, limit: int, lease_ms: int, guard: Guard) -> Step[tuple[list
 
 
 def _lease(owner: str, taken: list[Reply]) -> Lease:
-    portal, fence, left, *todo = taken
+    portal, fence, left, trial, *todo = taken
     lease = Lease(PortalKey(records.text(portal)), owner, records.number(fence))
-    lease.left, lease.backlog = records.number(left), records.backlog(todo)
+    lease.left, lease.trial, lease.backlog = records.number(left), _flag(trial), records.backlog(todo)
     return lease
 
 
@@ -301,6 +315,7 @@ def settle(lease: Lease, decisions: Sequence[Decision], retention_ms: int, max_a
     def decode(reply: Reply) -> list[Settled]:
         todo, rows = _parted(_under_lease(lease, reply))
         lease.backlog = records.backlog(todo)
+        lease.trial = lease.trial and not any_answered(decisions)
         pairs = (records.items(pair) for pair in rows)
         return [Settled(records.known_payment(row), records.handles(names)) for row, names in pairs]
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
-from ledger.ledger import Backlog, Claimed, LaneNotEmpty, LaneView, Lease, Opened, Settled, Undelivered
+from ledger.ledger import Backlog, Claimed, LaneNotEmpty, LaneView, Lease, Opened, Probe, Settled, Undelivered
 from ledger.payment import NewPayment, Payment, PortalKey, State
 from ledger.redis import steps
 from ledger.redis.records import ms
@@ -121,13 +121,17 @@ class RedisLedger:
             return []
         return await self._run(steps.look(portals or ()))
 
-    async def hold(self, portal: str, code: str, text: str) -> bool:
-        """Stop a lane until it is resumed; False when there is no such lane. The first reason is kept."""
-        return await self._run(steps.hold(portal, code, text))
+    async def hold(self, portal: str, code: str, text: str, *, remedy: str = "", probe: bool = False) -> bool:
+        """Stop a lane until a person, or with `probe` a probe, resumes it; False when there is no such lane."""
+        return await self._run(steps.hold(portal, code, text, remedy=remedy, probe=probe))
 
-    async def resume(self, portal: str) -> bool:
-        """Let a held lane go on; False when it was not held."""
-        return await self._run(steps.resume(portal))
+    async def take_probes(self, limit: int) -> list[Probe]:
+        """Held lanes to look at now, longest due first; each is handed out once."""
+        return await self._run(steps.take_probes(limit)) if limit else []
+
+    async def resume(self, portal: str, probe: Probe | None = None) -> bool:
+        """Let a held lane go on, on trial; False when it was not held, or not as the probe says."""
+        return await self._run(steps.resume(portal, probe))
 
     async def take(self, owner: str, limit: int) -> tuple[list[Lease], float | None]:
         """Lease up to `limit` due lanes, and say in how many seconds the next lane is due (None: none is)."""

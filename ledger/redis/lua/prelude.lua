@@ -20,6 +20,7 @@ local clock = redis.call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local DUE = P .. 'due'
 local OUTBOX = P .. 'out'
+local PROBES = P .. 'probes'
 -- An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
 local FIRST_READ_MS = 2000
 -- A lane's pause may be about what sending costs, which reading does not: reads ask for themselves this soon.
@@ -140,6 +141,13 @@ local function schedule(portal, wait_ms)
   end
   redis.call('ZADD', DUE, at, portal)
   if at <= NOW then hint(portal) end
+end
+
+-- Nobody looks at the lane any more. An older version resumes and holds without this, so a probe counts only for the
+-- hold whose moment `probe_of` names.
+local function end_probes(portal)
+  redis.call('HDEL', P .. 'l:' .. portal, 'probe_of')
+  redis.call('ZREM', PROBES, portal)
 end
 
 local function drives(portal, owner, fence)

@@ -14,7 +14,9 @@ for _, open in ipairs(redis.call('HMGET', lane, 'q', 's', 'd')) do
 end
 redis.call('SREM', P .. 'lanes', portal)
 redis.call('ZREM', DUE, portal)
-redis.call('HDEL', lane, 'owner', 'fence', 'epoch', 'until', 'claim', 'pause', 'held', 'held_text', 'held_at')
+redis.call('HDEL', lane, 'owner', 'fence', 'epoch', 'until', 'claim', 'pause', 'held', 'held_text', 'held_remedy',
+  'held_at', 'probe_wait', 'eased', 'trial')
+end_probes(portal)
 redis.call('DEL', P .. 'q:' .. portal, P .. 'x:' .. portal)
 for _, name in ipairs({'l:', 'paid:', 'cancelled:', 'failed:'}) do
   redis.call('PEXPIRE', P .. name .. portal, ARGV[2])

@@ -21,6 +21,7 @@
 ]]
 local portal, retention_ms, max_attempts = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local again = {}
+local answered = false  -- a payment has ended by the answer to its call: the portal works
 -- After so many deaths of its drivers a payment is not sent again.
 local MOST_DEATHS = 3
 
@@ -105,6 +106,7 @@ local function settle(id, claim, state, verdict, a, b, c)
   if not string.find(ON[state] or '', verdict, 1, true) then return false end
   -- A queued payment is decided on by a read only as long as it must be read first.
   if state == 'q' and not record.r then return verdict == 'U' end
+  if state == 's' and (verdict == 'P' or verdict == 'F') then answered = true end
   write[verdict](id, record, a, b, c)
   return true
 end
@@ -116,6 +118,7 @@ for n = 6, #ARGV, 7 do
   if settle(unpack(ARGV, n, n + 6)) then settled[#settled + 1] = ARGV[n] end
 end
 trim(portal)
+if answered then redis.call('HDEL', P .. 'l:' .. portal, 'trial') end
 -- To the front in their old order.
 for n = #again, 1, -1 do redis.call('LPUSH', queue_of(again[n]), again[n].id) end
 for _, id in ipairs(settled) do

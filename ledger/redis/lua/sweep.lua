@@ -42,10 +42,20 @@ local function pull_in(portal)
   end
 end
 
+-- A held lane is looked at again no later than after its wait, also when the list of probes has lost it.
+local function mend_probe(portal)
+  local held = redis.call('HMGET', P .. 'l:' .. portal, 'held', 'held_at', 'probe_of', 'probe_wait')
+  if not held[1] or held[3] ~= held[2] then return end
+  local latest = NOW + tonumber(held[4])
+  local at = redis.call('ZSCORE', PROBES, portal)
+  if not at or tonumber(at) > latest then redis.call('ZADD', PROBES, latest, portal) end
+end
+
 local page = redis.call('SSCAN', P .. 'lanes', redis.call('GET', P .. 'sweep') or '0', 'COUNT', ARGV[1])
 if page[1] == '0' then redis.call('DEL', P .. 'sweep') else redis.call('SET', P .. 'sweep', page[1]) end
 local repaired = {}
 for _, portal in ipairs(page[2]) do
+  mend_probe(portal)
   if forgotten(portal) then
     put_back(portal)
     repaired[#repaired + 1] = portal

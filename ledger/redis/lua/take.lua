@@ -11,8 +11,9 @@
            also names a ledger that has no id
   ARGV[5]  id of the ledger as the caller remembers it, or ''
   ARGV[6]  quiet time, ms
-  Returns  {ms until the next lane is due or -1, id of the ledger, number of its epoch, then six per lane: portal, fence,
-           payments that an earlier driver left in sending, waiting, suspects, doubts that are due}
+  Returns  {ms until the next lane is due or -1, id of the ledger, number of its epoch, then seven per lane: portal,
+           fence, payments that an earlier driver left in sending, 1 when it is on trial, waiting, suspects, doubts that
+           are due}
 ]]
 local owner, lease_ms = ARGV[1], tonumber(ARGV[3])
 local memo = P .. 't:' .. owner
@@ -34,7 +35,8 @@ end
 
 local function add(taken, portal, fence)
   local left, waiting, alone, doubts = redis.call('ZCARD', P .. 's:' .. portal), backlog(portal)
-  for _, value in ipairs({portal, fence, left, waiting, alone, doubts}) do taken[#taken + 1] = value end
+  local trial = redis.call('HEXISTS', P .. 'l:' .. portal, 'trial')
+  for _, value in ipairs({portal, fence, left, trial, waiting, alone, doubts}) do taken[#taken + 1] = value end
 end
 
 local era = guard(ARGV[5], ARGV[4], tonumber(ARGV[6]))

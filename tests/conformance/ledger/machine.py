@@ -73,9 +73,19 @@ class LedgerMachine(Player):
     def read_again(self, names: list[str]) -> None:
         self.both(lambda ledger: ledger.read_again(names))
 
-    @rule(portal=portals)
-    def hold(self, portal: str) -> None:
-        self.both(lambda ledger: ledger.hold(portal, "CODE", "text"))
+    @rule(portal=portals, probe=st.booleans(), remedy=st.sampled_from(["", "Mend it."]))
+    def hold(self, portal: str, probe: bool, remedy: str) -> None:
+        self.both(lambda ledger: ledger.hold(portal, "CODE", "text", remedy=remedy, probe=probe))
+
+    @rule(limit=st.integers(1, 2), mended=st.booleans(), late=st.booleans())
+    def look_at_held_lanes(self, limit: int, mended: bool, late: bool) -> None:
+        """Each turn is given to one; a late answer finds whatever the lane is held for by then."""
+        taken = self.both(lambda ledger: ledger.take_probes(limit))
+        self.probes += taken
+        assert self.both(lambda ledger: ledger.take_probes(2), others=True) == [] or len(taken) == limit
+        for probe in self.probes[:1] if late else taken:
+            if mended:
+                self.both(lambda ledger, probe=probe: ledger.resume(probe.portal, probe))  # type: ignore[misc]  # bound now
 
     @rule(portal=portals)
     def resume(self, portal: str) -> None:
@@ -270,7 +280,7 @@ class LedgerMachine(Player):
 
     # Time and damage
 
-    @rule(seconds=st.sampled_from([0.001, 2.0, 30.0, LEASE_S, QUIET_S, RETENTION_S]))
+    @rule(seconds=st.sampled_from([0.001, 2.0, 10.0, 30.0, LEASE_S, QUIET_S, RETENTION_S]))
     def pass_time(self, seconds: float) -> None:
         self.let_pass(seconds)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from ledger.ledger import LaneNotEmpty, Lease, LeaseLost, Ledger, StillQuiet, Undelivered
+from ledger.ledger import LaneNotEmpty, Lease, LeaseLost, Ledger, Probe, StillQuiet, Undelivered
 from ledger.payment import Payment, PortalKey, State
 from ledger.verdict import Decision
 from tests.conformance.ledger.history import History, look
@@ -46,6 +46,7 @@ class Player(RuleBasedStateMachine):
         self.others = [world.another() for world in self.worlds]
         self.leases: list[Lease] = []
         self.rows: list[Payment] = []  # as they once were; decisions on them may be long out of date
+        self.probes: list[Probe] = []  # turns that were handed out at some time
         self.history = History()
         self.owed_before: list[Undelivered] = []  # as they once were
         self.invoice = 1

@@ -5,11 +5,12 @@ from tests.conformance.ledger.delivering import Delivering
 from tests.conformance.ledger.driving import Driving
 from tests.conformance.ledger.dying import Dying
 from tests.conformance.ledger.guarding import Guarding
+from tests.conformance.ledger.holding import Holding
 from tests.conformance.ledger.losing import Losing
 from tests.conformance.ledger.opening import Opening
 from tests.conformance.ledger.operating import Operating
 from tests.conformance.ledger.settling import Settling
 
 
-class LedgerSuite(Opening, Driving, Settling, Operating, Delivering, Guarding, Dying, Deciding, Losing):
+class LedgerSuite(Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing):
     """Subclass it and provide the fixture `world`."""

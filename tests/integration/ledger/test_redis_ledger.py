@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from config.connections import async_redis_client, redis_client
-from ledger.ledger import Accepted, Joined
+from ledger.ledger import Accepted, Held, Joined
 from ledger.payment import State
 from ledger.redis import ProducerLedger, RedisLedger, UnknownSchema
 from ledger.redis.scripts import PREFIX, load_scripts
@@ -329,3 +329,38 @@ async def test_the_fields_of_a_dead_claim_do_not_linger(world: ServerWorld, clie
     lease, payments = await claimed(world, "h1")
     await settle(world, lease, payments, PAID)
     assert set(await client.hkeys(PREFIX + "p:h1")) == set("liysaetcfpv")
+
+
+async def test_a_hold_of_the_last_release_waits_for_a_person(client: Redis):
+    """Its workers resume and hold beside ours and leave our newer fields: no probe and no remedy of an earlier hold."""
+    ledger, lane = a_ledger(client), f"{PREFIX}l:{PORTAL}"
+    await ledger.add_lane(PORTAL)
+    await ledger.hold(PORTAL, "REVOKED", "it is gone", remedy="Make another.", probe=True)
+    await client.hdel(lane, "held", "held_text", "held_at")
+    await client.hset(lane, mapping={"held": "OVERLOAD_LIMIT", "held_text": "blocked", "held_at": 1_795_478_400_000})
+    await client.zadd(PREFIX + "probes", {PORTAL: 0})
+    [seen] = await ledger.lanes([PORTAL])
+    assert seen.held == Held("OVERLOAD_LIMIT", "blocked", datetime(2026, 11, 24, tzinfo=UTC))
+    assert await ledger.take_probes(10) == []
+    assert await client.zcard(PREFIX + "probes") == 0
+    await ledger.resume(PORTAL)
+    await ledger.hold(PORTAL, "REVOKED", "again", probe=True)
+    [seen] = await ledger.lanes([PORTAL])
+    assert seen.held is not None
+    assert seen.held.probe_at is not None
+
+
+async def test_a_sweep_puts_lost_probes_back(client: Redis):
+    """A repair tool may lose them, and a clock that was set back leaves them far away."""
+    ledger = a_ledger(client)
+    await ledger.add_lane(PORTAL)
+    await ledger.hold(PORTAL, "REVOKED", "it is gone", probe=True)
+    [before] = await ledger.lanes([PORTAL])
+    for damage in (lambda: client.delete(PREFIX + "probes"), lambda: client.zadd(PREFIX + "probes", {PORTAL: 9e15})):
+        await damage()
+        await ledger.sweep()
+        [seen] = await ledger.lanes([PORTAL])
+        assert seen.held is not None
+        assert seen.held.probe_at is not None
+        assert before.held is not None
+        assert 10 <= (seen.held.probe_at - before.held.since).total_seconds() < 60
