@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.planted.bugs import BUGS, Bug
+from tests.planted import bugs
+from tests.planted.bugs import Bug
+from tests.planted.far_side import OF_THE_FAR_SIDE
 
+BUGS = (*bugs.BUGS, *OF_THE_FAR_SIDE)
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "tests")
 FILES = ("pyproject.toml", "Procfile", ".env.example")
