@@ -143,7 +143,8 @@ class Dispatcher:
         """The lane with its portal's credential, or None where this process has none for it."""
         try:
             # A lane on trial may have been resumed for a new credential.
-            portal = await self._deps.registry.get(lease.portal, fresh=lease.trial)
+            registry = self._deps.registry
+            portal = await (registry.newest if lease.trial else registry.get)(lease.portal)
         except RegistryError as error:
             log.warning("lane.unusable", portal=lease.portal, error=str(error), retry_s=UNUSABLE_WAIT_S)
             return None
