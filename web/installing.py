@@ -27,7 +27,9 @@ _REMOVAL: Final = "OnAppUninstall"
 _LOCAL: Final = "local."  # how the names of local applications begin
 
 
-async def connect(parts: Parts, door: Door, event: AppEvent, grant: Grant, look: Callable[[], Awaitable[Door]]) -> Portal | None:
+async def connect(
+    parts: Parts, door: Door, event: AppEvent, grant: Grant, look: Callable[[], Awaitable[Door]]
+) -> Portal | None:
     """Store the event's credential unless it is known or old; raises Problem. `look` reads the door again."""
     while (standing := door.standing(grant)) is Standing.CLAIMED:
         await asyncio.sleep(_LOOK_AGAIN_S)
