@@ -14,7 +14,7 @@ import pytest
 from tests.planted.bugs import BUGS, Bug
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "tests")
+FOLDERS = ("config", "tasks", "worker", "web", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "tests")
 FILES = ("pyproject.toml", "Procfile", ".env.example")
 TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
 TIMEOUT_S = 120
