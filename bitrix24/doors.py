@@ -1,8 +1,8 @@
 """
 Doors for portals: an operator invites one, and its application's installation event brings the credential.
 
-  b24pay:{0}:door:<key>   JSON {door, expires_at, sealed, installed, uninstalled_at}; forgotten a month after it
-                          expired unused, kept while the portal that came in by it is
+  b24pay:{0}:doors   hash  key -> JSON {door, expires_at, sealed, installed, uninstalled_at}; kept as long as the
+                     portal that came in by it, and cleared away some time after it expired unused
 
 The door's name is 32 random bytes in the address that is entered in Bitrix24; its hash alone is stored. It lets one
 installation in. From then on it belongs to that installation, known by member id and application token: it hears when
@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum, auto
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,9 +28,9 @@ from bitrix24.invitation import Invitation
 from bitrix24.registry import CannotDecrypt, HiddenText, SecretKeyMissing
 from bitrix24.secret import Secret
 
-_DOOR: Final = "b24pay:{0}:door:"
+_DOORS: Final = "b24pay:{0}:doors"
 _DAY_S: Final = 86_400
-# An expired invitation is known for a month, so that whoever comes late is told so.
+# An expired invitation is known for a month at least, so that whoever comes late is told so.
 _KNOWN_S: Final = 30 * _DAY_S
 # Storing a credential takes milliseconds after the claim; whoever has not done it by now has died.
 _CLAIM_S: Final = 30.0
@@ -103,15 +104,11 @@ class Door:
 
 
 class Doors:
-    """The doors in Redis; needs a key of B24PAY_SECRET_KEYS."""
+    """The doors in Redis. Whatever seals or opens raises SecretKeyMissing without a key of B24PAY_SECRET_KEYS."""
 
     def __init__(self, redis: Redis, secret_keys: Sequence[str | HiddenText]) -> None:
-        if not secret_keys:
-            raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: an invitation is stored encrypted or not at all")
         self._redis = redis
-        self._fernet = MultiFernet(
-            [Fernet(key if isinstance(key, str) else key.get_secret_value()) for key in secret_keys]
-        )
+        self._secret_keys = secret_keys
         lua = Path(__file__).with_name("replace_door.lua").read_text(encoding="utf-8")
         self._replace = redis.register_script(lua)
 
@@ -127,12 +124,13 @@ class Doors:
             "installed": None,
             "uninstalled_at": None,
         }
-        await self._redis.set(_DOOR + key, json.dumps(record), pxat=_ms(expires_at + _KNOWN_S))
+        await self._clear(before=expires_at - lives_s - _KNOWN_S)
+        await self._redis.hset(_DOORS, key, json.dumps(record))
         return name, expires_at
 
     async def find(self, key: str, name: str) -> Door | None:
         """The door of this key and name; None where one of them is wrong. Raises CannotDecrypt."""
-        raw = _text(await self._redis.get(_DOOR + key))
+        raw = _text(await self._redis.hget(_DOORS, key))
         record: dict[str, Any] = json.loads(raw) if raw else {"door": _NOBODY}
         if not hmac.compare_digest(record["door"], _hash(name)):
             return None
@@ -164,7 +162,7 @@ class Doors:
 
     async def stands(self, door: Door) -> bool:
         """Whether nobody has replaced the door since it was read or claimed."""
-        return _text(await self._redis.get(_DOOR + door.key)) == door.raw
+        return _text(await self._redis.hget(_DOORS, door.key)) == door.raw
 
     async def done(self, door: Door) -> Door | None:
         """Write down that the claimed credential is stored; None where somebody else has replaced the door."""
@@ -182,7 +180,7 @@ class Doors:
 
     async def close(self, key: str) -> bool:
         """Forget a key's door; False where there was none."""
-        return bool(await self._redis.delete(_DOOR + key))
+        return bool(await self._redis.hdel(_DOORS, key))
 
     async def _replaced(self, before: Door, after: Door) -> Door | None:
         record: dict[str, Any] = json.loads(before.raw)
@@ -192,10 +190,23 @@ class Doors:
             "uninstalled_at": after.uninstalled_at,
         }
         raw = json.dumps(record)
-        until = 0 if after.installed else _ms(after.expires_at + _KNOWN_S)
-        if await self._replace(keys=[_DOOR + after.key], args=[before.raw, raw, until]):
+        if await self._replace(keys=[_DOORS], args=[after.key, before.raw, raw]):
             return replace(after, raw=raw)
         return None
+
+    async def _clear(self, before: float) -> None:
+        """Forget invitations that nobody has used and that expired before this time."""
+        for key, raw in (await self._redis.hgetall(_DOORS)).items():
+            record = json.loads(raw)
+            if record["installed"] is None and record["expires_at"] < before:
+                await self._replace(keys=[_DOORS], args=[key, raw, ""])
+
+    @cached_property
+    def _fernet(self) -> MultiFernet:
+        if not self._secret_keys:
+            raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: an invitation is stored encrypted or not at all")
+        keys = [key if isinstance(key, str) else key.get_secret_value() for key in self._secret_keys]
+        return MultiFernet([Fernet(key) for key in keys])
 
     async def _now(self) -> float:
         """The server's time: one for all processes and machines."""
@@ -242,7 +253,3 @@ def _text(value: str | bytes | None) -> str:
 
 def _hash(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
-
-
-def _ms(epoch_s: float) -> int:
-    return int(epoch_s * 1000)

@@ -189,8 +189,7 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
                 # The lane first: it refuses while payments are open, and then the credential is still needed.
                 await session.ledger.remove_lane(key)
                 await session.registry.remove(key, remembered_s=_remembered_s(session, lane))
-                if session.settings.secret_keys:  # without keys there is no door
-                    await session.doors.close(key)
+                await session.doors.close(key)
         output.data({"key": key, "removed": not dry_run}, f"Portal {key}: {_done('removed', dry_run=dry_run)}")
         return Exit.DONE
 

@@ -46,7 +46,7 @@ class Session:
 
     @cached_property
     def doors(self) -> "Doors":
-        """The doors that portals connect themselves by; raises SecretKeyMissing."""
+        """The doors that portals connect themselves by."""
         from bitrix24.doors import Doors
 
         return Doors(self.redis, self.settings.secret_keys)

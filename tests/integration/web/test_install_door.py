@@ -265,6 +265,20 @@ def test_an_invitation_expires(place: Place):
     assert place.stored(applicant.key) is None
 
 
+def test_invitations_that_nobody_used_are_cleared_away(place: Place):
+    """A month after they expired, by the next invitation."""
+    from bitrix24.invitation import parse_invitation
+
+    invitation = parse_invitation("forgotten", APPLICATION, allow_insecure=True)
+    month_s = 30 * 86_400
+    place.doors(lambda doors: doors.invite("forgotten", invitation, lives_s=-month_s - 60))
+    place.doors(lambda doors: doors.invite("late", invitation, lives_s=-60))
+    place.portal().invite()
+    kept = place.redis(lambda redis: redis.hkeys("b24pay:{0}:doors"))
+    assert b"forgotten" not in kept
+    assert b"late" in kept
+
+
 def test_a_removed_application_holds_the_lane(place: Place):
     """Only with the application token; late, repeated and forged events change nothing; a new installation resumes."""
     applicant = place.portal()
@@ -338,10 +352,9 @@ def _edit(place: Place, applicant: Applicant, **changes: object) -> None:
     """Let the door's installation stand as a process of the past has left it."""
 
     async def work(redis: Any) -> None:
-        name = f"b24pay:{{0}}:door:{applicant.key}"
-        record = json.loads(await redis.get(name))
+        record = json.loads(await redis.hget("b24pay:{0}:doors", applicant.key))
         record["installed"] |= changes
-        await redis.set(name, json.dumps(record))
+        await redis.hset("b24pay:{0}:doors", applicant.key, json.dumps(record))
 
     place.redis(work)
 
@@ -379,9 +392,7 @@ def test_nothing_secret_is_seen(place: Place):
     ]
 
     async def dump(redis: Any) -> str:
-        values = [await redis.get(key) for key in await redis.keys("b24pay:*door*")]
-        values += [await redis.hgetall("b24pay:{0}:portals")]
-        return repr(values)
+        return repr([await redis.hgetall(f"b24pay:{{0}}:{name}") for name in ("doors", "portals")])
 
     shown = place.command("portal", "show", applicant.key)
     sinks = [place.web.log.read_text(), place.redis(dump), shown.stdout + shown.stderr]
@@ -398,7 +409,7 @@ def test_an_invitation_needs_an_address_and_sound_words(place: Place):
         assert field in done.stderr
     done = place.command("portal", "invite", "dry", "--dry-run", stdin=json.dumps(APPLICATION))
     assert (done.returncode, done.stdout) == (0, "Portal dry: would be invited\n")
-    assert place.redis(lambda redis: redis.keys("b24pay:{0}:door:dry")) == []
+    assert not place.redis(lambda redis: redis.hexists("b24pay:{0}:doors", "dry"))
 
 
 def test_a_removed_portal_has_no_door(place: Place):
