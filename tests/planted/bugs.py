@@ -17,6 +17,7 @@ TRANSPORT: Final = "tests/integration/worker/test_transport.py::"
 STREAM: Final = "tests/integration/worker/test_transport_stream.py::"
 CHECKER: Final = "tests/unit/chaos/test_checker.py::"
 RENEWAL: Final = "tests/integration/bitrix24/test_renewal.py::"
+DOOR_IN_TIME: Final = "tests/integration/web/test_doors_in_time.py::"
 DOOR: Final = "tests/integration/web/test_install_door.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
 
@@ -396,7 +397,7 @@ OF_DOORS: Final = (
         "return hmac.compare_digest(known.reveal().encode(), event.application_token.reveal().encode())",
         "return True",
         DOOR + "test_the_application_token_is_compared_where_it_is_known",
-        DOOR + "test_a_removed_application_holds_the_lane",
+        DOOR_IN_TIME + "test_a_removed_application_holds_the_lane",
     ),
     _bug(
         "a credential is stored unproven",
@@ -411,14 +412,14 @@ OF_DOORS: Final = (
         "bitrix24/doors.py",
         "return Standing.KNOWN if is_last else Standing.NEWER",
         "return Standing.NEWER",
-        DOOR + "test_a_repeated_event_is_answered_the_same_and_changes_nothing",
+        DOOR_IN_TIME + "test_a_repeated_event_is_answered_the_same_and_changes_nothing",
     ),
     _bug(
         "an older event replaces a newer one",
         "bitrix24/doors.py",
         "if grant.expires_at < installed.expires_at or (grant.digest in installed.pairs and not is_last):",
         "if False:",
-        DOOR + "test_a_new_installation_replaces_the_tokens_and_a_late_older_event_does_not",
+        DOOR_IN_TIME + "test_a_new_installation_replaces_the_tokens_and_a_late_older_event_does_not",
     ),
     _bug(
         "a stranger names the portal's address",

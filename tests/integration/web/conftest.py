@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 import pytest
 
+from bitrix24.credentials import OAuth
 from bitrix24.doors import Doors
 from bitrix24.portal import Portal
 from bitrix24.registry import PortalRegistry
@@ -28,6 +29,21 @@ from tests.house import ROOT, House, a_house, procfile_command, wait_for
 T = TypeVar("T")
 APPLICATION = {"client_id": "local.emulator", "client_secret": "emulator-client-secret"}
 Form = dict[str, str]
+
+
+def access_token(portal: Portal | None) -> str:
+    """The token that is stored."""
+    assert portal is not None
+    assert isinstance(portal.credential, OAuth)
+    return portal.credential.access_token.reveal()
+
+
+def refused(answer: Any, status: int, name: str) -> None:
+    """A refusal has a cause and a next step."""
+    assert answer.status == status, answer.body
+    assert answer.body["type"] == f"urn:b24pay:problem:{name}"
+    assert answer.body["detail"]
+    assert answer.body["next_step"]
 
 
 @dataclass(frozen=True)
