@@ -13,14 +13,13 @@ from bitrix24.install_event import SCOPES, AppEvent, Grant, address_refusal
 from bitrix24.portal import InvalidPortal, Portal, parse_portal
 from bitrix24.registry import Outdated, PortalExists, StoredPortal, UnknownPortal
 from bitrix24.shapes import as_map
+from ledger.holds import resume_for_credential
 from web.parts import Parts
 from web.problems import Problem, unavailable
 
 log = structlog.get_logger(__name__)
 
 UNINSTALLED_CODE: Final = "APP_UNINSTALLED"
-# Holds that a new credential does not mend: an operator's, and those that never end by themselves.
-_STAY_HELD: Final = frozenset({"OPERATOR", "OVERLOAD_LIMIT", "PORTAL_DELETED"})
 _LOOK_AGAIN_S: Final = 0.2
 _MOST_TRIES: Final = 5  # at storing, while others store the same portal
 _REMOVAL: Final = "OnAppUninstall"
@@ -75,11 +74,12 @@ async def disconnect(parts: Parts, door: Door, event: AppEvent) -> None:
     before_it = door.installed is not None and event.sent_at < door.installed.sent_at
     if before_it or (door.uninstalled_at is not None and event.sent_at <= door.uninstalled_at):
         return
-    text = (
-        "The application was removed from the portal. Install it again in Bitrix24 after "
-        f"`b24pay portal invite {door.key}`, or give another credential with `b24pay portal add {door.key}`."
+    text = "the application was removed from the portal"
+    remedy = (
+        f"Install it again in Bitrix24, if need be after `b24pay portal invite {door.key}`, or give another credential "
+        f"with `b24pay portal add {door.key}`."
     )
-    if await parts.ledger.hold(door.key, UNINSTALLED_CODE, text):
+    if await parts.ledger.hold(door.key, UNINSTALLED_CODE, text, remedy=remedy):
         log.error("portal.disconnected", portal=door.key)
     await parts.doors.note_removal(door, event)
 
@@ -155,9 +155,7 @@ async def _store(parts: Parts, claimed: Door, portal: Portal) -> bool:
 async def _finish(parts: Parts, claimed: Door) -> None:
     """The credential is stored: the lane may work."""
     await parts.ledger.add_lane(claimed.key)
-    [lane] = await parts.ledger.lanes([claimed.key])
-    if lane.held is not None and lane.held.code not in _STAY_HELD:
-        await parts.ledger.resume(claimed.key)
+    await resume_for_credential(parts.ledger, claimed.key)
     await parts.doors.done(claimed)
 
 

@@ -101,7 +101,8 @@ def test_a_removed_application_holds_the_lane(place: Place):
         assert applicant.post(url, removal).body == {"portal": applicant.key, "connected": False}
     held = place.lane(applicant.key).held
     assert held.code == "APP_UNINSTALLED"
-    assert f"b24pay portal invite {applicant.key}" in held.text
+    assert f"b24pay portal invite {applicant.key}" in held.remedy
+    assert held.probe_at is None
     newer = {**applicant.form(), "ts": str(int(form["ts"]) + 120)}
     newer["auth[expires]"] = str(int(form["auth[expires]"]) + 120)
     assert applicant.post(url, newer).status == 200
