@@ -15,6 +15,7 @@ COPY limiter/ limiter/
 COPY bitrix24/ bitrix24/
 COPY tasks/ tasks/
 COPY worker/ worker/
+COPY web/ web/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/

@@ -106,6 +106,14 @@ def is_oauth_host(url: URL, *, allow_insecure: bool) -> bool:
     return in_cloud or (allow_insecure and _is_loopback(url))
 
 
+def is_cloud_portal(url: URL, *, allow_insecure: bool) -> bool:
+    """Whether an address is a portal's in Bitrix24's cloud, or loopback where that is allowed."""
+    if url.user or url.password:
+        return False
+    in_cloud = url.scheme == "https" and url.is_default_port() and _in_zone(url)
+    return in_cloud or (allow_insecure and _is_loopback(url))
+
+
 def host_key(endpoint: str) -> str:
     """The identity of a portal's address: host in lower case with its port, default ports left out."""
     url = URL(endpoint)

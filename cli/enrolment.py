@@ -47,7 +47,7 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
     """
     from ledger.holds import resume_for_credential
 
-    description = _read_description(source, output)
+    description = read_description(source, output, _EXAMPLE)
 
     async def work() -> int:
         async with open_session() as session:
@@ -127,12 +127,12 @@ def _refusal(checkup: "Checkup", *, stored: bool) -> CommandError:
     )
 
 
-def _read_description(source: str | None, output: Output) -> Mapping[str, object]:
-    """The JSON object; errors say where it is broken and never repeat a part of it."""
+def read_description(source: str | None, output: Output, example: str) -> Mapping[str, object]:
+    """The JSON object in a file or on stdin; errors say where it is broken and never repeat a part of it."""
     raw = _raw_description(source, output)
     if not raw.strip():
         nothing = f"{source} is empty" if source else "nothing came on stdin"
-        raise CommandError(f"There is no description: {nothing}.", _EXAMPLE, Exit.USAGE)
+        raise CommandError(f"There is no description: {nothing}.", example, Exit.USAGE)
     try:
         described = json.loads(raw)
     except json.JSONDecodeError as error:
@@ -143,7 +143,7 @@ def _read_description(source: str | None, output: Output) -> Mapping[str, object
         if isinstance(described, dict):
             return described
         cause = "The description is JSON but not an object."
-    raise CommandError(cause, _EXAMPLE, Exit.USAGE)
+    raise CommandError(cause, example, Exit.USAGE)
 
 
 def _raw_description(source: str | None, output: Output) -> bytes:

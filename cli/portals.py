@@ -11,6 +11,7 @@ from cli.exits import CommandError, Exit
 from cli.failures import answer_of, explained
 from cli.findings import document_of_findings, shown_findings
 from cli.holds import document_of_hold, next_look, waiting
+from cli.invitations import invite
 from cli.output import Output, cell, facts, group, speaks, table
 from cli.session import Session, lane_of, open_session, require_portal, run
 from config.redaction import redact
@@ -29,10 +30,11 @@ _DAY_S: Final = 86_400.0
 
 @click.group()
 def portal() -> None:
-    """Add, list, check, hold, resume and remove portals."""
+    """Add, invite, list, check, hold, resume and remove portals."""
 
 
 portal.add_command(add)
+portal.add_command(invite)
 
 
 @portal.command("list")
@@ -187,6 +189,7 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
                 # The lane first: it refuses while payments are open, and then the credential is still needed.
                 await session.ledger.remove_lane(key)
                 await session.registry.remove(key, remembered_s=_remembered_s(session, lane))
+                await session.doors.close(key)
         output.data({"key": key, "removed": not dry_run}, f"Portal {key}: {_done('removed', dry_run=dry_run)}")
         return Exit.DONE
 

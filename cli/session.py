@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from bitrix24.client import Client
+    from bitrix24.doors import Doors
     from bitrix24.registry import PortalRegistry
     from bitrix24.renewal import Renewal
     from config.plain import PlainSettings
@@ -42,6 +43,13 @@ class Session:
         from bitrix24.registry import PortalRegistry
 
         return PortalRegistry(self.redis, self.settings.secret_keys)
+
+    @cached_property
+    def doors(self) -> "Doors":
+        """The doors that portals connect themselves by."""
+        from bitrix24.doors import Doors
+
+        return Doors(self.redis, self.settings.secret_keys)
 
     def portal_client(self) -> "Client":
         """A client for live checks of portals; open it with `async with`."""

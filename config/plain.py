@@ -19,7 +19,10 @@ from config.rules import (
     LogLevel,
     as_celery_url,
     as_ledger_url,
+    as_listen,
+    as_networks,
     as_secret_keys,
+    as_web_url,
     contradictions,
     given,
     without_empty,
@@ -46,6 +49,7 @@ class PlainSettings:
     lease_s: float = 75.0
     retention_days: int = 35
     log_level: LogLevel | None = None  # None: nobody has chosen one
+    web_url: str | None = None
     failpoints: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -61,6 +65,7 @@ class PlainSettings:
             lease_s=settings.lease_s,
             retention_days=settings.retention_days,
             log_level=settings.log_level if "log_level" in settings.model_fields_set else None,
+            web_url=settings.web_url,
             failpoints=settings.failpoints,
         )
 
@@ -122,6 +127,9 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "B24PAY_RETENTION_DAYS": _days,
     "B24PAY_LOG_LEVEL": lambda value: LogLevel(value.lower()),
     "B24PAY_LOG_FORMAT": lambda value: LogFormat(value.lower()),
+    "B24PAY_WEB_LISTEN": as_listen,
+    "B24PAY_WEB_URL": as_web_url,
+    "B24PAY_WEB_PROXIES": as_networks,
 }
 _FIELDS: Final[Mapping[str, str]] = {
     "B24PAY_SECRET_KEYS": "secret_keys",
@@ -131,4 +139,5 @@ _FIELDS: Final[Mapping[str, str]] = {
     "B24PAY_LEASE_S": "lease_s",
     "B24PAY_RETENTION_DAYS": "retention_days",
     "B24PAY_LOG_LEVEL": "log_level",
+    "B24PAY_WEB_URL": "web_url",
 }

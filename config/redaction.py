@@ -43,6 +43,8 @@ _WEBHOOK: Final = re.compile(
     r"(?P<keep>(?:/|%2F|\\/)rest(?:/|%2F|\\/)(?:api(?:/|%2F|\\/))?\d+(?:/|%2F|\\/))[^\s/%\\\"'<>?&#,;)\]}]+",
     re.IGNORECASE,
 )
+# An install door's name: whoever has the address may bring a credential.
+_DOOR: Final = re.compile(r"(?P<keep>/v1/install/[^\s/]{1,200}/)[^{\s/\\\"'<>?&#,;)\]}]+", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"(?P<keep>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/\"'<>]*(?=@)", re.IGNORECASE)
 _NAMED: Final = re.compile(
     rf"""(?P<keep>(?<![a-z0-9])(?:{_NAME}){_SEPARATOR})"""
@@ -67,7 +69,7 @@ _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])",
 # of what is logged, and skipping the patterns for them makes a line ten times cheaper.
 _PLAIN: Final = re.compile(r"(?:[\w.+-]|(?<=\d):(?=\d)){0,42}")
 
-_KEEPING: Final = (_WEBHOOK, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
+_KEEPING: Final = (_WEBHOOK, _DOOR, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
 _WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN)
 _SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_NAME}|secret_keys?|authorization)", re.IGNORECASE)
 

@@ -20,6 +20,9 @@ PORTAL_CUT_S: Final = 60.0
 VISIBILITY_TIMEOUT_S: Final = 300
 _FERNET_KEY_BYTES: Final = 32
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LISTEN: Final = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
+_LAST_PORT: Final = 65_535
 LONGEST_S: Final = 3600  # an hour is far beyond any sensible call; a larger number is a slip (milliseconds)
 LONGEST_RETENTION_DAYS: Final = 3650
 
@@ -57,6 +60,39 @@ def as_celery_url(value: str) -> str:
     if value.partition("://")[0] in set(Transport):
         return as_ledger_url(value)
     return value
+
+
+def as_listen(value: object) -> object:
+    """`HOST:PORT` as (host, port), port 0 for any free one; raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    match = _LISTEN.fullmatch(value)
+    if match is None or int(match["port"]) > _LAST_PORT:
+        raise ValueError("is not HOST:PORT")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def as_web_url(value: object) -> object:
+    """The origin of an http(s) URL without a path; raises ValueError."""
+    if isinstance(value, str) and not _ORIGIN.fullmatch(value):
+        raise ValueError("is not an http:// or https:// address without a path")
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+def as_networks(value: object) -> object:
+    """Networks between commas, as texts in their plain form; raises ValueError with the position of a bad one."""
+    if not isinstance(value, str):
+        return value
+    import ipaddress
+
+    networks = []
+    given = [word.strip() for word in value.split(",") if word.strip()]
+    for position, word in enumerate(given, start=1):
+        try:
+            networks.append(str(ipaddress.ip_network(word)))
+        except ValueError:
+            raise ValueError(f"entry {position} of {len(given)} is not an address or network") from None
+    return tuple(networks)
 
 
 def as_secret_keys(value: object) -> object:
@@ -110,6 +146,9 @@ HINTS: Final = {
     "B24PAY_RETENTION_DAYS": "Use whole days from 1 to 3650, for example 35",
     "B24PAY_LOG_LEVEL": f"Use one of {', '.join(LogLevel)}",
     "B24PAY_LOG_FORMAT": f"Use one of {', '.join(LogFormat)}",
+    "B24PAY_WEB_LISTEN": "Example: 127.0.0.1:8080",
+    "B24PAY_WEB_URL": "Example: https://pay.example.com, the address under which Bitrix24 reaches the web process",
+    "B24PAY_WEB_PROXIES": "Example: 10.0.0.0/8, or leave it out where no proxy stands before the web process",
     "B24PAY_FAILPOINTS": "Remove it; it serves the project's own tests",
 }
 
@@ -134,6 +173,10 @@ class Values(Protocol):
         """Whether portals may be emulators."""
 
     @property
+    def web_url(self) -> str | None:
+        """The public address of the web processes."""
+
+    @property
     def failpoints(self) -> str | None:
         """Where a test may break the process."""
 
@@ -149,6 +192,10 @@ def contradictions(settings: Values, *, broken: set[str]) -> list[Problem]:
     if settings.lease_s >= VISIBILITY_TIMEOUT_S and "B24PAY_LEASE_S" not in broken:
         text = f"must be below {VISIBILITY_TIMEOUT_S}, after which Celery delivers an unacknowledged message again"
         problems.append(Problem("B24PAY_LEASE_S", text, "Try 75"))
+    in_clear = settings.web_url is not None and settings.web_url.startswith("http://")
+    if in_clear and not settings.allow_insecure_portals and "B24PAY_WEB_URL" not in broken:
+        text = "is not https, and credentials come in by it"
+        problems.append(Problem("B24PAY_WEB_URL", text, HINTS["B24PAY_WEB_URL"]))
     if settings.failpoints and not settings.allow_insecure_portals:
         text = "lets another process break this one, and portals are real here"
         problems.append(Problem("B24PAY_FAILPOINTS", text, HINTS["B24PAY_FAILPOINTS"]))

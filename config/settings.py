@@ -22,17 +22,31 @@ from config.rules import (
     LogLevel,
     as_celery_url,
     as_ledger_url,
+    as_listen,
+    as_networks,
     as_secret_keys,
+    as_web_url,
     contradictions,
     given,
     without_empty,
 )
 
-__all__ = ["DEVELOPMENT", "PRODUCER", "WORKER", "LogFormat", "LogLevel", "Settings", "load_settings", "variables"]
+__all__ = [
+    "DEVELOPMENT",
+    "PRODUCER",
+    "WEB",
+    "WORKER",
+    "LogFormat",
+    "LogLevel",
+    "Settings",
+    "load_settings",
+    "variables",
+]
 
 # What each kind of process cannot do without. Development commands start a server of their own and need nothing.
 PRODUCER: Final = frozenset({"REDIS_URL"})
 WORKER: Final = frozenset({"REDIS_URL", "B24PAY_SECRET_KEYS"})
+WEB: Final = WORKER
 DEVELOPMENT: Final[frozenset[str]] = frozenset()
 
 
@@ -87,6 +101,15 @@ class Settings(BaseSettings):
     )
     log_format: Annotated[LogFormat | None, BeforeValidator(_lower)] = Field(
         None, alias="B24PAY_LOG_FORMAT", description="json, or console for people; console on a terminal if not set"
+    )
+    web_listen: Annotated[tuple[str, int], NoDecode, BeforeValidator(as_listen)] = Field(
+        ("127.0.0.1", 8080), alias="B24PAY_WEB_LISTEN", description="host and port that the web process listens on"
+    )
+    web_url: Annotated[str | None, BeforeValidator(as_web_url)] = Field(
+        None, alias="B24PAY_WEB_URL", description="how Bitrix24 reaches the web processes: https://host"
+    )
+    web_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(as_networks)] = Field(
+        (), alias="B24PAY_WEB_PROXIES", description="networks of proxies whose X-Forwarded-For is believed"
     )
     failpoints: str | None = Field(
         None, alias="B24PAY_FAILPOINTS", description="for tests only: places where a test may break the process"

@@ -70,8 +70,8 @@ def test_without_keys_compose_refuses_with_the_next_step():
 
 
 def test_the_emulator_starts_only_when_asked_for():
-    """Production gets the server and the worker, nothing else."""
-    assert set(compose()["services"]) == {"redis", "worker"}
+    """Production gets the server, the worker and the web process, nothing else."""
+    assert set(compose()["services"]) == {"redis", "worker", "web"}
 
 
 def test_every_service_is_closed_and_restarted(services: dict[str, dict[str, Any]]):
@@ -151,6 +151,14 @@ def test_the_container_starts_the_worker_as_the_procfile_does():
     procfile = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     command = (ROOT / "Dockerfile").read_text().rpartition("\nCMD ")[2].replace("\\\n", "")
     assert yaml.safe_load(command) == procfile["worker"].split()
+
+
+def test_the_web_service_is_started_as_the_procfile_does(services: dict[str, dict[str, Any]]):
+    """The same command line, after the ledger, and stopped with more patience than it needs."""
+    procfile = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    assert services["web"]["command"] == procfile["web"].split()
+    assert services["web"]["depends_on"]["redis"]["condition"] == "service_healthy"
+    assert services["web"]["stop_grace_period"] == "30s"
 
 
 @pytest.mark.parametrize("name", ["run", "environment"])

@@ -9,7 +9,7 @@ from tests.matrix.byte_page import BYTE_PAGE, HOW
 from tests.matrix.cases import POINTS, Action, all_cases
 from tests.matrix.crash_page import LETTERS, NEVER, PAGE
 
-BOXES = ("config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "chaos")
+BOXES = ("config", "tasks", "worker", "web", "bitrix24", "ledger", "limiter", "cli", "chaos")
 ELSEWHERE = {"renewal.answered"}
 ENDING = re.compile(rf"[{''.join(LETTERS.values())}] \d+ s")
 

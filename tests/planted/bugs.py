@@ -17,6 +17,8 @@ TRANSPORT: Final = "tests/integration/worker/test_transport.py::"
 STREAM: Final = "tests/integration/worker/test_transport_stream.py::"
 CHECKER: Final = "tests/unit/chaos/test_checker.py::"
 RENEWAL: Final = "tests/integration/bitrix24/test_renewal.py::"
+DOOR_IN_TIME: Final = "tests/integration/web/test_doors_in_time.py::"
+DOOR: Final = "tests/integration/web/test_install_door.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
 
 
@@ -379,6 +381,55 @@ OF_PROMISES: Final = (
     ),
 )
 
+# Who may bring a credential.
+OF_DOORS: Final = (
+    _bug(
+        "any name opens a door",
+        "bitrix24/doors.py",
+        'if not hmac.compare_digest(record["door"], _hash(name)):',
+        "if not raw:",
+        DOOR + "test_a_wrong_door_and_an_unknown_key_look_the_same",
+        DOOR + "test_a_new_invitation_ends_the_former_one",
+    ),
+    _bug(
+        "any application is believed",
+        "bitrix24/doors.py",
+        "return hmac.compare_digest(known.reveal().encode(), event.application_token.reveal().encode())",
+        "return True",
+        DOOR + "test_the_application_token_is_compared_where_it_is_known",
+        DOOR_IN_TIME + "test_a_removed_application_holds_the_lane",
+    ),
+    _bug(
+        "a credential is stored unproven",
+        "web/installing.py",
+        "    await _prove(parts, door, portal)\n",
+        "",
+        DOOR + "test_tokens_that_the_portal_does_not_accept_are_not_stored",
+        DOOR + "test_a_portal_that_is_away_is_asked_for_later",
+    ),
+    _bug(
+        "a repeated event brings used tokens back",
+        "bitrix24/doors.py",
+        "return Standing.KNOWN if is_last else Standing.NEWER",
+        "return Standing.NEWER",
+        DOOR_IN_TIME + "test_a_repeated_event_is_answered_the_same_and_changes_nothing",
+    ),
+    _bug(
+        "an older event replaces a newer one",
+        "bitrix24/doors.py",
+        "if grant.expires_at < installed.expires_at or (grant.digest in installed.pairs and not is_last):",
+        "if False:",
+        DOOR_IN_TIME + "test_a_new_installation_replaces_the_tokens_and_a_late_older_event_does_not",
+    ),
+    _bug(
+        "a stranger names the portal's address",
+        "bitrix24/install_event.py",
+        "if expected_host is None and not is_cloud_portal(",
+        "if False and not is_cloud_portal(",
+        DOOR + "test_addresses_outside_are_refused",
+    ),
+)
+
 # What looks for faults must find them.
 OF_JUDGES: Final = (
     _bug(
@@ -400,4 +451,4 @@ OF_JUDGES: Final = (
     ),
 )
 
-BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_TOKENS, *OF_PROMISES, *OF_JUDGES)
+BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_TOKENS, *OF_PROMISES, *OF_DOORS, *OF_JUDGES)

@@ -19,7 +19,8 @@ REDIS = {"REDIS_URL": "redis://:canary@127.0.0.1:6379/0"}
 NAMES = (
     *("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL", "B24PAY_SECRET_KEYS", "B24PAY_ALLOW_INSECURE_PORTALS"),
     *("B24PAY_HTTP_TOTAL_S", "B24PAY_PORTAL_CUT_S", "B24PAY_LEASE_S", "B24PAY_RETENTION_DAYS", "B24PAY_LOG_LEVEL"),
-    *("B24PAY_LOG_FORMAT", "B24PAY_FAILPOINTS", "B24PAY_LEESE_S", "PATH"),
+    *("B24PAY_LOG_FORMAT", "B24PAY_FAILPOINTS", "B24PAY_LEESE_S", "PATH", "B24PAY_WEB_LISTEN"),
+    *("B24PAY_WEB_URL", "B24PAY_WEB_PROXIES"),
 )
 WORDS = (
     *(
@@ -43,6 +44,17 @@ WORDS = (
     ),
     *("true", "no", "debug", "INFO", "json", "console", KEY, f"{KEY}, {KEY}", f"{KEY},x", "redis://h/0", "redis://h/x"),
     *("rediss://u:w@h:1/2", "redis://h#", "amqp://broker", "here", "sentinel://h/0?master=m", "redis+socket:///s"),
+    *(
+        "127.0.0.1:8080",
+        "[::1]:0",
+        ":80",
+        "h:99999",
+        "http://h",
+        "https://h/",
+        "https://h/x",
+        "10.0.0.0/8, ::1",
+        "10.1/8",
+    ),
 )
 VALUES = st.one_of(
     st.sampled_from(WORDS),

@@ -20,6 +20,8 @@ CODE = "k0d3OfTheWebhook"
         f"https://acme.bitrix24.com/rest/api/1/{CODE}/tasks",
         f"https%3A%2F%2Facme.bitrix24.com%2Frest%2F1%2F{CODE}%2Fbatch",
         rf'{{"url": "https:\/\/acme.bitrix24.com\/rest\/1\/{CODE}\/batch"}}',
+        f"https://pay.example.com/v1/install/acme/{CODE}",
+        f"b'POST /v1/install/acme/{CODE} HTTP/1.1'",
         f"redis://user:{CODE}@h:6379/0",
         f"redis://:p@{CODE}@h/0",
         f"redis+socket://:{CODE}@/run/a.sock",

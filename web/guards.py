@@ -1,0 +1,74 @@
+"""What every request passes: its id, its line in the log, its headers, and the way errors become problems."""
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from web.problems import Problem, answer, of_http, unavailable
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+_ID_HEADER: Final = "X-Request-ID"
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET: Final = frozenset({"/healthz", "/readyz"})
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "b24pay",
+    "X-Content-Type-Options": "nosniff",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def harden(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the headers of every response."""
+    for name, value in _HEADERS.items():
+        response.headers[name] = value
+    if REQUEST_ID in request:
+        response.headers[_ID_HEADER] = request[REQUEST_ID]
+
+
+@web.middleware
+async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id and write one line about it. The route is named and not the path, which holds a secret."""
+    given = request.headers.get(_ID_HEADER, "")
+    request[REQUEST_ID] = given if _ID.fullmatch(given) else uuid.uuid4().hex
+    began = time.monotonic()
+    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource else "none"
+        if route not in _QUIET or response.status not in range(200, 300):
+            took_ms = round((time.monotonic() - began) * 1000)
+            log.info("web.answered", method=request.method, route=route, status=response.status, took_ms=took_ms)
+    return response
+
+
+@web.middleware
+async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever goes wrong into a problem."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return answer(problem, request[REQUEST_ID])
+    except web.HTTPException as error:
+        return answer(of_http(error), request[REQUEST_ID])
+    except RedisError as error:
+        log.warning("web.ledger_away", error=type(error).__name__)
+        return answer(unavailable("Redis did not answer."), request[REQUEST_ID])
+    except Exception as error:
+        log.exception("web.crashed", error=type(error).__name__)
+        cause, step = "A fault of ours.", "Tell the operator the request id; the log has the rest."
+        return answer(Problem(500, "fault", cause, step), request[REQUEST_ID])
+
+
+GUARDS: Final = (noted, explained)

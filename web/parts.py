@@ -1,0 +1,64 @@
+"""What the routes work with, built once per process and closed with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from bitrix24.client import Client
+from bitrix24.doors import Doors
+from bitrix24.registry import PortalRegistry
+from config.connections import async_redis_client
+from config.settings import Settings
+from ledger.redis import RedisLedger
+
+# A handful of steps each; what is more waits for a free connection.
+_REDIS_CONNECTIONS: Final = 32
+# Bitrix24 waits for the answer to its event, and whoever has a door makes us call a portal.
+_CALL_S: Final = 8.0
+_CALLS_AT_ONCE: Final = 8
+_DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One process' connections."""
+
+    settings: Settings
+    redis: Redis
+    ledger: RedisLedger
+    registry: PortalRegistry
+    doors: Doors
+    client: Client
+
+
+PARTS: Final = web.AppKey("parts", Parts)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Make everything; nothing is asked yet, so the process starts while Redis is away."""
+    redis = async_redis_client(
+        settings.redis_url, max_connections=_REDIS_CONNECTIONS, decode_responses=False, client_name="b24pay-web"
+    )
+    client = Client(
+        http_total_s=min(settings.http_total_s, _CALL_S),
+        allow_insecure=settings.allow_insecure_portals,
+        connections=_CALLS_AT_ONCE,
+    )
+    # Attempts and quiet time matter to drivers only; nothing here claims, recovers or settles.
+    ledger = RedisLedger(
+        redis, lease_s=settings.lease_s, retention_s=settings.retention_days * _DAY_S, max_attempts=1, quiet_s=0
+    )
+    async with redis, client:
+        yield Parts(
+            settings=settings,
+            redis=redis,
+            ledger=ledger,
+            registry=PortalRegistry(redis, settings.secret_keys),
+            doors=Doors(redis, settings.secret_keys),
+            client=client,
+        )
