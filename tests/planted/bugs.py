@@ -18,6 +18,7 @@ STREAM: Final = "tests/integration/worker/test_transport_stream.py::"
 CHECKER: Final = "tests/unit/chaos/test_checker.py::"
 RENEWAL: Final = "tests/integration/bitrix24/test_renewal.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
+SECRETS: Final = "tests/acceptance/test_secrets.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +380,31 @@ OF_PROMISES: Final = (
     ),
 )
 
+# Secrets stay inside, and are not lost.
+OF_SECRETS: Final = (
+    _bug(
+        "a rotation overwrites a newer credential",
+        "bitrix24/reseal.lua",
+        "~= ARGV[2] then",
+        "== 'never' then",
+        "tests/integration/bitrix24/test_resealing.py::test_a_newer_record_is_never_overwritten",
+    ),
+    _bug(
+        "lines are written as they are",
+        "config/logging.py",
+        "    redacted,\n    _ordered,",
+        "    _ordered,",
+        SECRETS + "test_a_line_about_an_exception",
+    ),
+    _bug(
+        "the terminal repeats errors as they are",
+        "cli/failures.py",
+        "CommandError(redact(known.cause),",
+        "CommandError(known.cause,",
+        SECRETS + "test_a_command_that_ends_in_an_exception",
+    ),
+)
+
 # What looks for faults must find them.
 OF_JUDGES: Final = (
     _bug(
@@ -400,4 +426,4 @@ OF_JUDGES: Final = (
     ),
 )
 
-BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_TOKENS, *OF_PROMISES, *OF_JUDGES)
+BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_TOKENS, *OF_PROMISES, *OF_SECRETS, *OF_JUDGES)
