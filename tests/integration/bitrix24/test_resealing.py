@@ -117,6 +117,28 @@ async def test_a_newer_record_is_never_overwritten(redis: Redis):
     assert times == 3
 
 
+APPLICATION = {
+    "client_id": "app.1",
+    "client_secret": "client-secret",
+    "access_token": "an-access-token",
+    "refresh_token": "a-refresh-token",
+    "endpoint": "https://a.bitrix24.com/rest/",
+    "oauth_url": "https://oauth.bitrix.info/oauth/token/",
+}
+
+
+async def test_a_rotation_in_the_middle_of_a_renewal_refuses_no_tokens(redis: Redis):
+    """Who has read a version may replace it: new tokens are given once, and a rotation must not lose them."""
+    renewing = PortalRegistry(redis, [NEW, OLD])
+    await PortalRegistry(redis, [OLD]).put(parse_portal("a", APPLICATION))
+    before = await renewing.newest("a")
+    assert await renewing.reseal() == {"a": Resealed.ANEW}
+    renewed = parse_portal("a", {**APPLICATION, "refresh_token": "the-next-one"})
+    assert await renewing.put(renewed, over=before.version) == 2
+    stored: Any = (await PortalRegistry(redis, [NEW]).get("a")).credential
+    assert stored.refresh_token.reveal() == "the-next-one"
+
+
 async def test_a_record_that_never_rests_is_told(redis: Redis):
     """The command ends, and says which."""
     both, other = PortalRegistry(redis, [NEW, OLD]), PortalRegistry(redis, [OLD])
