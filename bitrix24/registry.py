@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 
 from bitrix24.credentials import Credential, OAuth, Webhook
 from bitrix24.portal import Portal, PortalLimits
+from bitrix24.resealing import Keys, Resealed, Resealing
 from bitrix24.secret import Secret
 
 _PORTALS: Final = "b24pay:{0}:portals"
@@ -106,6 +107,7 @@ class PortalRegistry:
     ) -> None:
         self._redis = redis
         self._fernet = _fernet(secret_keys)
+        self._first = _fernet(secret_keys[:1])
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
         self._put = redis.register_script(_lua("put_portal"))
@@ -180,6 +182,16 @@ class PortalRegistry:
         removed = await self._remove(keys=[_PORTALS, _ADDRESSES, _REMOVED], args=[key, round(remembered_s * 1000)])
         self._cache.pop(key, None)
         return bool(removed)
+
+    async def reseal(self, *, dry_run: bool = False) -> Mapping[str, Resealed]:
+        """Seal every credential anew with the first key; what became of each portal's, in the order of keys.
+
+        Safe beside anybody who stores at the same moment. Raises SecretKeyMissing.
+        """
+        if self._fernet is None or self._first is None:
+            raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: no credential can be opened")
+        keys = Keys(every=self._fernet, first=self._first)
+        return await Resealing(self._redis, _PORTALS, keys).run(dry_run=dry_run)
 
     async def _raw(self, key: str) -> str:
         raw = await self._redis.hget(_PORTALS, key)

@@ -19,6 +19,7 @@ from cli.output import Output
 # Where each verb lives. Loaded at first use: `b24pay --help` and shell completion stay quick.
 _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "portal": ("cli.portals", "portal", "Add, invite, list, check, hold, resume and remove portals."),
+    "keys": ("cli.keys", "keys", "Seal the stored credentials with a new key."),
     "pay": ("cli.payments", "pay", "Pay one invoice."),
     "import": ("cli.imports", "import_sheet", "Pay the invoices of a CSV file."),
     "status": ("cli.lookups", "status", "Show what became of payments."),

@@ -39,6 +39,10 @@ _NAME: Final = "|".join(_NAMES)
 # The separators as they look plain, inside quoted JSON and percent-encoded.
 _SEPARATOR: Final = r"""(?:\\*["'])?\s*(?:=|:|%3D|%3A)\s*"""
 
+# A name begins after anything but a letter or digit, or after a percent-encoded sign; forms put some into brackets.
+_BEGIN: Final = "(?:(?<![a-z0-9])|(?<=%[0-9a-f][0-9a-f]))"
+_BRACKET: Final = r"(?:\]|%5D)?"
+
 _WEBHOOK: Final = re.compile(
     r"(?P<keep>(?:/|%2F|\\/)rest(?:/|%2F|\\/)(?:api(?:/|%2F|\\/))?\d+(?:/|%2F|\\/))[^\s/%\\\"'<>?&#,;)\]}]+",
     re.IGNORECASE,
@@ -47,7 +51,7 @@ _WEBHOOK: Final = re.compile(
 _DOOR: Final = re.compile(r"(?P<keep>/v1/install/[^\s/]{1,200}/)[^{\s/\\\"'<>?&#,;)\]}]+", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"(?P<keep>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/\"'<>]*(?=@)", re.IGNORECASE)
 _NAMED: Final = re.compile(
-    rf"""(?P<keep>(?<![a-z0-9])(?:{_NAME}){_SEPARATOR})"""
+    rf"""(?P<keep>{_BEGIN}(?:{_NAME}){_BRACKET}{_SEPARATOR})"""
     # A quoted value (also cut off before its end), one inside an already quoted text, or a bare word.
     r"""(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\\+"[^"]*"?|\\+'[^']*'?"""
     r"""|(?!["'{\[(\\]|None\b|null\b)[^\s&,;"'<>)}\]]+)""",
@@ -71,7 +75,7 @@ _PLAIN: Final = re.compile(r"(?:[\w.+-]|(?<=\d):(?=\d)){0,42}")
 
 _KEEPING: Final = (_WEBHOOK, _DOOR, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
 _WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN)
-_SECRET_NAME: Final = re.compile(rf"(?:.*[_-])?(?:{_NAME}|secret_keys?|authorization)", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(rf"(?:.*[_\[-])?(?:{_NAME}|secret_keys?|authorization)\]?", re.IGNORECASE)
 
 
 def redact(text: str) -> str:

@@ -58,6 +58,7 @@ class TokenCounters:
     codes: Counter[str] = field(default_factory=Counter)
 
 
+TOKEN_MARK = "e0b24a70c4a4a41e"  # noqa: S105 -- not a token, but how each of them begins
 # code -> (status live servers were seen to send, status in other sources, text)
 _REFUSALS = {
     "wrong_client": (200, 200, ""),
@@ -202,5 +203,5 @@ class TokenServer:
 
 
 def _token() -> str:
-    # As long as the ones seen in the wild.
-    return secrets.token_hex(35)
+    # As long as the ones seen in the wild; the mark lets a search for leaked ones find all of them.
+    return TOKEN_MARK + secrets.token_hex((70 - len(TOKEN_MARK)) // 2)

@@ -4,6 +4,7 @@ A worker normally admits `tasks.pay_invoice` messages in groups before any task 
 bodies here serve what does not go that way: messages with an ETA, eager mode, and the bulk task.
 """
 
+import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,15 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import Ignore, Reject
 
+from config.redaction import redact_value
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
 from tasks.errors import InvalidPayment, LedgerUnavailable
 from tasks.payment import parse_payment
 from tasks.producer import find_payment, open_payments
 from tasks.result import refusal_of
+
+log = logging.getLogger(__name__)
 
 AFTER_OUTAGE_S = 2.0
 LARGEST_BULK = 1000  # payments of one `tasks.pay_invoices` message (`contract.md` §2)
@@ -86,6 +90,12 @@ def _waiting_for_the_ledger() -> Iterator[None]:
     except LedgerUnavailable as error:
         Event().wait(AFTER_OUTAGE_S)
         raise Reject(str(error), requeue=True) from None
+    except InvalidPayment:
+        raise
+    except Exception as error:
+        # Celery stores text and traceback of an exception for the producer, and a library's may repeat a URL.
+        log.exception("task.stumbled")
+        raise RuntimeError(f"the ledger could not be asked: {redact_value(error)}") from None
 
 
 def _item(message_id: str, portal: object, index: int, item: object) -> NewPayment | InvalidPayment:

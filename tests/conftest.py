@@ -12,9 +12,17 @@ import pytest
 
 from cli.embedded import EmbeddedServer
 from config.settings import DEVELOPMENT, Settings, load_settings
+from tests.canaries import SEARCH, SECRET_KEY
+from tests.sinks import GuardedServer, verdict, watched
 
-# Any 32 bytes; a fixed key keeps failures reproducible.
-SECRET_KEY = "dGVzdHMtb25seS1rZXktb2YtdGhpcnR5LXR3by1ieXQ="
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_secret_leaves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever any process of this session wrote anywhere has none of the secrets that it was given."""
+    with watched():
+        yield
+    SEARCH.directory(tmp_path_factory.getbasetemp())
+    verdict()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,7 +39,7 @@ def _clean_environment() -> Iterator[None]:
 @contextmanager
 def a_server() -> Iterator[EmbeddedServer]:
     """A running server, stopped at the end whatever a test did to it."""
-    server = EmbeddedServer()
+    server = GuardedServer()
     try:
         server.start()
         yield server

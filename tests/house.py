@@ -30,8 +30,9 @@ from cli.guarded import KILL_GROUP, Guarded
 from config.connections import async_redis_client, celery_url
 from emulator import Handle
 from ledger.redis import RedisLedger
-from tests.conftest import SECRET_KEY
+from tests.canaries import SEARCH, SECRET_KEY, WEBHOOK_CODE
 from tests.eventually import eventually_sync
+from tests.sinks import GuardedServer
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -176,13 +177,15 @@ class House:
         return EmulatedPortal(self, "unreachable", authority)
 
     def close(self) -> None:
-        """End every process that was started."""
+        """End every process that was started, and look whether one said or showed a secret."""
+        SEARCH.command_lines()
         for worker in self.workers:
             if worker.process.poll() is None:
                 with suppress(subprocess.TimeoutExpired, ProcessLookupError):
                     worker.thaw()
                     worker.stop(10)
             worker.kill()
+        SEARCH.directory(self.directory)
 
 
 @dataclass(frozen=True)
@@ -292,7 +295,7 @@ async def _configure(emulator: str, authority: str, settings: Mapping[str, objec
 
 
 async def _register(url: str, key: str, authority: str) -> None:
-    webhook = f"http://{authority}/rest/1/emulator-secret/"
+    webhook = f"http://{authority}/rest/1/{WEBHOOK_CODE}/"
     async with open_ledger(url) as (ledger, registry):
         await registry.put(parse_portal(key, {"webhook": webhook}, allow_insecure=True))
         await ledger.add_lane(key)
@@ -302,7 +305,7 @@ async def _register(url: str, key: str, authority: str) -> None:
 def a_house(**settings: str) -> Iterator[House]:
     """Start a server and an emulator; workers are started by the tests."""
     with tempfile.TemporaryDirectory(prefix="b24pay-house-") as directory:
-        server = EmbeddedServer()
+        server = GuardedServer()
         emulator, ready = _start_emulator(Path(directory))
         house = None
         try:

@@ -8,12 +8,12 @@ import pytest
 from celery import Celery
 
 from bitrix24.portal import parse_portal
-from cli.embedded import EmbeddedServer
 from config.connections import celery_url
 from tests.acceptance.test_attacks import GOOD_HEADERS, put_raw
 from tests.acceptance.test_trouble import send_bulk
 from tests.eventually import eventually_sync
 from tests.house import EmulatedPortal, House, a_house, open_ledger, wait_for
+from tests.sinks import GuardedServer
 
 WITHIN_S = 15
 
@@ -55,7 +55,7 @@ def test_a_message_under_a_taken_id_leaves_its_result_alone(house: House, invoic
 
 def test_a_ledger_that_is_away_turns_no_message_into_a_failure(house: House) -> None:
     """The bulk task and messages with an expiry wait for the ledger as others do; nothing the broker had is lost."""
-    with_broker = EmbeddedServer()
+    with_broker = GuardedServer()
     with_broker.start()
     try:
         house.start_worker(BROKER_URL=with_broker.url, RESULT_BACKEND_URL=with_broker.url)

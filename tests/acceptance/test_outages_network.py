@@ -16,6 +16,7 @@ from chaos.proxy import Gate, running_proxy
 from chaos.toxics import Ending, Flow, Toxics
 from tests.acceptance.test_outages import PAYMENTS, SHORT, assert_agreement, consumes_again
 from tests.acceptance.test_trouble import send_bulk
+from tests.canaries import REDIS_PASSWORD
 from tests.eventually import eventually_sync
 from tests.house import EmulatedPortal, House, a_house
 
@@ -28,7 +29,7 @@ class Way:
     def __init__(self, loop: asyncio.AbstractEventLoop, gate: Gate) -> None:
         self._loop = loop
         self._gate = gate
-        self.url = f"redis://{gate.authority}/0"
+        self.url = f"redis://:{REDIS_PASSWORD}@{gate.authority}/0"
 
     def _on_loop(self, work: Callable[[], object]) -> None:
         async def run() -> None:

@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
-KEY = "dGVzdHMtb25seS1rZXktb2YtdGhpcnR5LXR3by1ieXQ="
+KEY = "c2hvd24tYnktY29tcG9zZS10aGlydHktdHdvLWJ5dGU="  # not the one that is searched for: the tool shows it
 
 
 def run(tool: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -16,9 +16,6 @@ RESULTS: Final = "tests/unit/worker/test_results.py::"
 TRANSPORT: Final = "tests/integration/worker/test_transport.py::"
 STREAM: Final = "tests/integration/worker/test_transport_stream.py::"
 CHECKER: Final = "tests/unit/chaos/test_checker.py::"
-RENEWAL: Final = "tests/integration/bitrix24/test_renewal.py::"
-DOOR_IN_TIME: Final = "tests/integration/web/test_doors_in_time.py::"
-DOOR: Final = "tests/integration/web/test_install_door.py::"
 HOSTILE: Final = "tests/integration/bitrix24/test_hostile_replies.py::"
 
 
@@ -33,13 +30,14 @@ class Bug:
     tests: tuple[str, ...]
 
 
-def _bug(name: str, file: str, old: str, new: str, *tests: str) -> Bug:
+def a_bug(name: str, file: str, old: str, new: str, *tests: str) -> Bug:
+    """A bug, and the tests that catch it."""
     return Bug(name, file, old, new, tests)
 
 
 def _step(name: str, script: str, old: str, new: str, *claims: str) -> Bug:
     """A bug in a step of the ledger, caught by claims of the suite on a real server."""
-    return _bug(name, f"ledger/redis/lua/{script}.lua", old, new, *(LEDGER + claim for claim in claims))
+    return a_bug(name, f"ledger/redis/lua/{script}.lua", old, new, *(LEDGER + claim for claim in claims))
 
 
 # Who may write, and when something may leave.
@@ -72,14 +70,14 @@ OF_LEASES: Final = (
         "false",
         "test_a_decision_on_an_older_claim_is_left_out",
     ),
-    _bug(
+    a_bug(
         "lease not checked before a send",
         "worker/driver.py",
         "if must_end_by is None:",
         "if False:",
         DRIVER + "test_nothing_leaves_under_a_lease_that_a_call_could_outlive",
     ),
-    _bug(
+    a_bug(
         "a call may outlive its lease",
         "worker/lane.py",
         "if soon and ends <= self.believed_until else None",
@@ -87,35 +85,35 @@ OF_LEASES: Final = (
         LANE + "test_nothing_is_sent_that_could_outlive_the_lease",
         DRIVER + "test_nothing_leaves_under_a_lease_that_a_call_could_outlive",
     ),
-    _bug(
+    a_bug(
         "an old claim is sent",
         "worker/lane.py",
         "now - claim_began <= CLAIM_TO_SEND_S",
         "True",
         LANE + "test_a_claim_that_waited_too_long_is_not_sent",
     ),
-    _bug(
+    a_bug(
         "deadline of the first byte ignored",
         "bitrix24/transport.py",
         "if left_s <= 0:",
         "if False:",
         "tests/integration/bitrix24/test_first_byte.py::test_after_a_standstill_nothing_leaves",
     ),
-    _bug(
+    a_bug(
         "the fence never runs out",
         "bitrix24/fence.py",
         "self._set(seconds)",
         "self._set(0.0)",
         "tests/unit/bitrix24/test_fence.py::test_a_process_that_was_stopped_at_the_fence_is_ended",
     ),
-    _bug(
+    a_bug(
         "a lease may be shorter than a call",
         "config/rules.py",
         "if settings.lease_s <= settings.http_total_s and",
         "if False and",
         "tests/unit/config/test_settings.py::test_the_lease_must_outlive_the_call",
     ),
-    _bug(
+    a_bug(
         "a lane is handed back with calls in flight",
         "worker/driver.py",
         "    await lane.all_landed()\n",
@@ -126,14 +124,14 @@ OF_LEASES: Final = (
 
 # Nothing that may have been executed is sent again before the portal was asked.
 OF_DOUBTS: Final = (
-    _bug(
+    a_bug(
         "resend on timeout",
         "worker/policy.py",
         "return InDoubt(quiet_s=quiet_s)",
         "return Requeue()",
         POLICY + "test_a_request_that_failed_as_a_whole",
     ),
-    _bug(
+    a_bug(
         "no quiet time after a timeout",
         "worker/policy.py",
         "return InDoubt(quiet_s=quiet_s)",
@@ -147,7 +145,7 @@ OF_DOUBTS: Final = (
         "doubt(id, record, 0)",
         "test_what_a_dead_driver_left_in_sending_is_in_doubt",
     ),
-    _bug(
+    a_bug(
         "quiet time without the portal's part",
         "worker/deps.py",
         " + http_total_s + portal_cut_s",
@@ -210,14 +208,14 @@ OF_DOUBTS: Final = (
         "if false then",
         "test_a_person_ends_a_doubt_as_unpaid_after_its_quiet_time",
     ),
-    _bug(
+    a_bug(
         "a lost call counts as not sent",
         "bitrix24/transport.py",
         "left=payload.left_at is not None",
         "left=False",
         HOSTILE + "test_no_reply_in_time_is_a_doubt",
     ),
-    _bug(
+    a_bug(
         "an unknown answer is sent again",
         "bitrix24/classification.py",
         "    Row(means=_DOUBT_AND_PAUSE),\n",
@@ -228,28 +226,28 @@ OF_DOUBTS: Final = (
 
 # What an answer proves.
 OF_PROOFS: Final = (
-    _bug(
+    a_bug(
         "true taken as proof",
         "worker/policy.py",
         "_proven(invoice) if invoice.paid else Failed(ACCEPTED_NOT_PAID)",
         "Paid(Evidence.RESPONSE)",
         POLICY + "test_true_is_only_a_claim",
     ),
-    _bug(
+    a_bug(
         "the row of another invoice taken as proof",
         "worker/policy.py",
         "    invoice = invoices.get(payment.invoice_id)\n    if invoice is None:\n        return InDoubt",
         "    invoice = next(iter(invoices.values()), None)\n    if invoice is None:\n        return InDoubt",
         POLICY + "test_the_row_of_another_invoice_proves_nothing",
     ),
-    _bug(
+    a_bug(
         "a dropped filter is not noticed",
         "bitrix24/invoices.py",
         "        if invoice_id not in asked:\n            return None\n",
         "        if invoice_id not in asked:\n            continue\n",
         "tests/unit/bitrix24/test_read_back_rows.py::test_a_foreign_invoice_means_the_filter_was_dropped",
     ),
-    _bug(
+    a_bug(
         "the refusal of a group fails all",
         "worker/policy.py",
         "return Failed(refusal) if alone else Requeue()",
@@ -258,35 +256,9 @@ OF_PROOFS: Final = (
     ),
 )
 
-# A refresh token works once.
-OF_TOKENS: Final = (
-    _bug(
-        "every process renews",
-        "bitrix24/renewal.py",
-        "if await self._redis.set(lock, owner, nx=True, px=LOCK_MS):",
-        "if await self._redis.set(lock, owner, px=LOCK_MS):",
-        RENEWAL + "test_thirty_two_processes_renew_once",
-    ),
-    _bug(
-        "new tokens over whatever there is",
-        "bitrix24/renewal.py",
-        "moved=True, over=portal.version",
-        "moved=True, over=None",
-        RENEWAL + "test_an_operators_credential_wins",
-        RENEWAL + "test_what_else_changed_meanwhile_stays",
-    ),
-    _bug(
-        "a caller that stops takes the new tokens along",
-        "bitrix24/renewal.py",
-        "await asyncio.shield(running)",
-        "await running",
-        RENEWAL + "test_a_caller_that_is_cancelled_loses_no_tokens",
-    ),
-)
-
 # Accepted means that it ends, and that its producer hears of it.
 OF_PROMISES: Final = (
-    _bug(
+    a_bug(
         "acknowledged before the ledger has it",
         "worker/admission.py",
         '        failpoint("admission.popped", wanted)\n',
@@ -294,35 +266,35 @@ OF_PROMISES: Final = (
         ADMISSION + "test_a_message_is_acknowledged_when_the_ledger_has_it",
         ADMISSION + "test_a_message_that_the_ledger_does_not_have_is_not_acknowledged",
     ),
-    _bug(
+    a_bug(
         "a message leaves its queue before it is written down",
         "worker/lua/fetch.lua",
         "    redis.call('HSET', KEYS[1], tag(), KEYS[at] .. '\\n' .. message)\n",
         "",
         TRANSPORT + "test_a_fetched_message_is_on_record_before_anybody_has_it",
     ),
-    _bug(
+    a_bug(
         "a lost reply costs the fetched messages",
         "worker/lua/fetch.lua",
         "local entry = redis.call('HGET', KEYS[1], tag())",
         "local entry = nil",
         TRANSPORT + "test_a_step_whose_reply_was_lost_may_be_repeated",
     ),
-    _bug(
+    a_bug(
         "a step that was not answered is forgotten",
         "worker/transport.py",
         "            self._begin_anew()\n",
         "            self._asked = None\n",
         STREAM + "test_a_lost_answer_costs_no_message",
     ),
-    _bug(
+    a_bug(
         "what a refused step was to tell is forgotten",
         "worker/unacked.py",
         "        return list(self._told)\n",
         "        told = list(self._told)\n        self._told.clear()\n        return told\n",
         STREAM + "test_what_a_refused_step_was_to_tell_is_told_at_the_end",
     ),
-    _bug(
+    a_bug(
         "messages of dead consumers stay theirs",
         "worker/lua/recover.lua",
         "if are_dead[owner_of(tag)] then",
@@ -343,14 +315,14 @@ OF_PROMISES: Final = (
         "",
         "test_every_handle_of_a_final_payment_is_owed_its_result",
     ),
-    _bug(
+    a_bug(
         "a result is confirmed before it is stored",
         "worker/results.py",
         'return False\n        failpoint("results.stored"',
         'pass\n        failpoint("results.stored"',
         RESULTS + "test_a_result_that_was_not_stored_is_still_owed",
     ),
-    _bug(
+    a_bug(
         "the sweeper delivers nothing",
         "worker/sweeper.py",
         "if not left or not await self._results.deliver(left):",
@@ -381,58 +353,9 @@ OF_PROMISES: Final = (
     ),
 )
 
-# Who may bring a credential.
-OF_DOORS: Final = (
-    _bug(
-        "any name opens a door",
-        "bitrix24/doors.py",
-        'if not hmac.compare_digest(record["door"], _hash(name)):',
-        "if not raw:",
-        DOOR + "test_a_wrong_door_and_an_unknown_key_look_the_same",
-        DOOR + "test_a_new_invitation_ends_the_former_one",
-    ),
-    _bug(
-        "any application is believed",
-        "bitrix24/doors.py",
-        "return hmac.compare_digest(known.reveal().encode(), event.application_token.reveal().encode())",
-        "return True",
-        DOOR + "test_the_application_token_is_compared_where_it_is_known",
-        DOOR_IN_TIME + "test_a_removed_application_holds_the_lane",
-    ),
-    _bug(
-        "a credential is stored unproven",
-        "web/installing.py",
-        "    await _prove(parts, door, portal)\n",
-        "",
-        DOOR + "test_tokens_that_the_portal_does_not_accept_are_not_stored",
-        DOOR + "test_a_portal_that_is_away_is_asked_for_later",
-    ),
-    _bug(
-        "a repeated event brings used tokens back",
-        "bitrix24/doors.py",
-        "return Standing.KNOWN if is_last else Standing.NEWER",
-        "return Standing.NEWER",
-        DOOR_IN_TIME + "test_a_repeated_event_is_answered_the_same_and_changes_nothing",
-    ),
-    _bug(
-        "an older event replaces a newer one",
-        "bitrix24/doors.py",
-        "if grant.expires_at < installed.expires_at or (grant.digest in installed.pairs and not is_last):",
-        "if False:",
-        DOOR_IN_TIME + "test_a_new_installation_replaces_the_tokens_and_a_late_older_event_does_not",
-    ),
-    _bug(
-        "a stranger names the portal's address",
-        "bitrix24/install_event.py",
-        "if expected_host is None and not is_cloud_portal(",
-        "if False and not is_cloud_portal(",
-        DOOR + "test_addresses_outside_are_refused",
-    ),
-)
-
 # What looks for faults must find them.
 OF_JUDGES: Final = (
-    _bug(
+    a_bug(
         "a checker that finds nothing",
         "chaos/checker.py",
         "findings=tuple(findings)",
@@ -442,7 +365,7 @@ OF_JUDGES: Final = (
         CHECKER + "test_calls_at_the_same_time_overlap",
         CHECKER + "test_paid_in_the_ledger_only_is_a_wrong_verdict",
     ),
-    _bug(
+    a_bug(
         "a checker that takes any read for the one that was due",
         "chaos/checker.py",
         "return asked_after and read.answered_s <= second.arrived_s",
@@ -451,4 +374,4 @@ OF_JUDGES: Final = (
     ),
 )
 
-BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_TOKENS, *OF_PROMISES, *OF_DOORS, *OF_JUDGES)
+BUGS: Final = (*OF_LEASES, *OF_DOUBTS, *OF_PROOFS, *OF_PROMISES, *OF_JUDGES)

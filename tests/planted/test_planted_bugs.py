@@ -13,9 +13,10 @@ import pytest
 
 from tests.planted import bugs
 from tests.planted.bugs import Bug
+from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 
-BUGS = (*bugs.BUGS, *OF_THE_FAR_SIDE)
+BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE)
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("config", "tasks", "worker", "web", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "tests")
 FILES = ("pyproject.toml", "Procfile", ".env.example")

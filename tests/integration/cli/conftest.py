@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from tests.canaries import SEARCH
 from tests.house import ROOT, House, a_house
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
@@ -68,8 +69,8 @@ class Terminal:
         return Said(process.returncode, out, err)
 
     def file(self, name: str, content: bytes | str) -> str:
-        """A file in the directory that commands run in."""
-        path = self.directory / name
+        """A file in the directory that commands run in; it may hand a secret in."""
+        path = SEARCH.allow(self.directory / name)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return str(path)
 

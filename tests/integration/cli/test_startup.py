@@ -42,7 +42,9 @@ async def known_portal(redis_url: str) -> str:
     return redis_url
 
 
-@pytest.mark.parametrize("verb", [[], ["import"], ["stats"], ["portal"], ["portal", "add"], ["doctor"], ["doubts"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["import"], ["stats"], ["portal"], ["portal", "add"], ["doctor"], ["doubts"], ["keys", "rotate"]]
+)
 def test_help_imports_nothing_heavy(tmp_path: Path, verb: list[str]):
     """Neither the list of verbs nor a verb's own page."""
     assert imported(tmp_path, "", *verb, "--help") == []

@@ -1,5 +1,6 @@
 """Our transport on a real server: a message is in its queue or a consumer's, and comes back from a dead one."""
 
+import os
 import subprocess
 import sys
 import time
@@ -232,16 +233,16 @@ def test_messages_of_a_priority_are_found(server: Any, channel: Callable[[], Any
 
 # Consumes as a worker does, in an event loop, and writes down what it acknowledges.
 CONSUMER = """
-import sys
+import os
 from kombu import Connection, Consumer, Queue
 from kombu.asynchronous import Hub
-import redis
+from config.connections import celery_url, redis_client
 from tests.integration.worker.test_transport import OPTIONS
 from worker.transport import Transport
-url, path = sys.argv[1:]
-connection = Connection(url, transport_options=OPTIONS)
+url = os.environ["REDIS_URL"]
+connection = Connection(celery_url(url), transport_options=OPTIONS)
 connection.transport_cls = Transport
-client = redis.Redis(unix_socket_path=path)
+client = redis_client(url, decode_responses=False)
 hub = Hub()
 def on_message(message):
     client.sadd("seen", message.body)
@@ -262,8 +263,9 @@ def test_no_kill_loses_a_message(own_server: EmbeddedServer) -> None:
         sent = 0
         for turn in range(KILLS):
             with subprocess.Popen(
-                [sys.executable, "-c", CONSUMER, celery_url(own_server.url), str(own_server.socket)],
+                [sys.executable, "-c", CONSUMER],
                 cwd=ROOT,
+                env={**os.environ, "REDIS_URL": own_server.url},
                 stdout=subprocess.PIPE,
             ) as process:
                 assert process.stdout is not None

@@ -38,6 +38,10 @@ CODE = "k0d3OfTheWebhook"
         f"client_secret={CODE}",
         f"client_secret%3D{CODE}",
         f"AUTH_ID={CODE}&REFRESH_ID={CODE}",
+        f"auth[application_token]={CODE}",
+        f"event=ONAPPINSTALL&auth%5Bapplication_token%5D={CODE}",
+        f"auth%5Bapplication_token%5D%3D{CODE}",
+        f"ts%3D1%26access_token%3D{CODE}",
         f"Authorization: Bearer {CODE}",
         f"{{'Authorization': 'Bearer {CODE}'}}",
         f"authorization={CODE}",
@@ -109,6 +113,7 @@ def test_values_are_walked():
     """Members of every plain container are redacted; other objects become their redacted repr."""
     value = {
         "auth": CODE,
+        "auth[application_token]": CODE,
         "webhook": f"https://x/{CODE}",
         "secret_keys": (CODE,),
         "nested": [{"url": f"/rest/1/{CODE}/"}, (f"auth={CODE}",), {f"auth={CODE}"}],
