@@ -11,7 +11,7 @@ from bitrix24.errors import Effect, PortalError
 from bitrix24.portal import Portal
 from bitrix24.shapes import as_map
 
-# Blocked by hand, closed on purpose, tokens that are dead or another portal's: what comes after is a person's decision.
+# Blocked by hand, closed on purpose, a chain of tokens that is dead or another's: what comes after a person decides.
 _ONLY_A_PERSON: Final = frozenset({"OVERLOAD_LIMIT", "PORTAL_DELETED", "INVALID_GRANT", "ANOTHER_PORTAL"})
 SCOPE_TO_PAY: Final = "pay_system"
 

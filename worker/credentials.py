@@ -103,5 +103,5 @@ async def back_off(lane: Lane, error: PortalError, deps: Deps) -> None:
 
 async def hold_lane(lane: Lane, error: PortalError, deps: Deps) -> None:
     """Stop the lane until what is wrong has been mended; its payments stay queued."""
+    lane.stop()
     await hold(lane.key, error, deps.ledger)
-    lane.close()

@@ -13,7 +13,7 @@ from math import ceil
 
 import structlog
 
-from bitrix24.errors import Fate, Meaning, NoAnswer, PortalError
+from bitrix24.errors import Effect, Fate, Meaning, NoAnswer, PortalError
 from bitrix24.facts import Claims, Pay, Reply
 from bitrix24.registry import RegistryError
 from config.failpoints import failpoint
@@ -199,6 +199,8 @@ async def send_and_settle(
         with deps.results.started(payments):
             reply = await _answered(deps.client.pay(portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
+        if error.meaning.effect is Effect.HOLD:
+            lane.stop()  # before anything is waited for: others of this lane are about to leave
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
         await learn_of_failure(lane, error, _nothing_paid(payments, deps.clock() - began, reserved_s), deps)
         await heed(lane, [error], deps, asked=portal, sent_singly=singly)

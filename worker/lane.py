@@ -61,6 +61,7 @@ class Lane:
     moves: int = 0  # how often the portal has moved while we drove it
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
+    stopped: bool = False  # nor sent, of what is claimed already: the portal refuses everything
     look_s: float = FIRST_LOOK_S
     took_s: float = 0.0  # by the latest answered request
     lingers_until: float | None = None  # monotonic; an unfilled batch waits for more
@@ -122,6 +123,8 @@ class Lane:
         None: nothing may be sent. The moment travels with the call and is looked at again right before its first byte,
         because this process may be stopped at any point in between.
         """
+        if self.stopped:
+            return None
         now = self.clock()
         ends = now + http_total_s
         soon = now - claim_began <= CLAIM_TO_SEND_S
@@ -159,6 +162,11 @@ class Lane:
         """Claim nothing more; what is in flight lands."""
         self.closing = True
         self._nudge.set()
+
+    def stop(self) -> None:
+        """Claim and send nothing more; what has left lands, and what has not goes back to the queue."""
+        self.stopped = True
+        self.close()
 
     def renewed(self, until: float) -> None:
         """The lease holds until then (monotonic)."""
