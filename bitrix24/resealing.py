@@ -42,7 +42,8 @@ class Keys:
 class Resealing:
     """Seals the records of one hash (key -> JSON object) anew."""
 
-    def __init__(self, redis: Redis, portals: str, keys: Keys) -> None:
+    def __init__(self, redis: Redis, portals: str, keys: Keys, *, may_be_empty: bool = False) -> None:
+        self._nothing_sealed = Resealed.ALREADY if may_be_empty else Resealed.NOT_OPENED
         self._redis = redis
         self._portals = portals
         self._keys = keys
@@ -74,7 +75,9 @@ class Resealing:
         if not isinstance(record, dict):
             return Resealed.NOT_OPENED, None
         sealed = {name: value for name, value in record.items() if _is_sealed(value)}
-        if not sealed or not all(_opens(self._keys.every, token) for token in sealed.values()):
+        if not sealed:
+            return self._nothing_sealed, None
+        if not all(_opens(self._keys.every, token) for token in sealed.values()):
             return Resealed.NOT_OPENED, None
         old = {name: token for name, token in sealed.items() if not _opens(self._keys.first, token)}
         if not old:

@@ -90,6 +90,17 @@ async def test_what_cannot_be_opened_is_told_and_left(redis: Redis, raw: str):
     assert (left.decode() if isinstance(left, bytes) else left) == raw
 
 
+async def test_an_open_door_is_sealed_anew_as_well(redis: Redis):
+    """What an installation waits with is a secret too; a door that holds none is nothing to open."""
+    sealed = Fernet(OLD).encrypt(b"plain").decode()
+    await redis.hset("b24pay:{0}:doors", "a", json.dumps({"door": "x", "sealed": sealed}))
+    await redis.hset("b24pay:{0}:doors", "b", json.dumps({"door": "y", "sealed": None}))
+    told = {"a (its door)": Resealed.ANEW, "b (its door)": Resealed.ALREADY}
+    assert await PortalRegistry(redis, [NEW, OLD]).reseal() == told
+    stored = json.loads(await redis.hget("b24pay:{0}:doors", "a") or "")
+    assert Fernet(NEW).decrypt(stored["sealed"]) == b"plain"
+
+
 async def test_without_a_key_nothing_is_tried(redis: Redis):
     """The error says which setting is missing."""
     with pytest.raises(SecretKeyMissing, match="B24PAY_SECRET_KEYS"):

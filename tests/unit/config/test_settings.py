@@ -144,7 +144,10 @@ def test_seconds_must_be_sensible(value: str):
     assert list(problems({**REDIS, "B24PAY_HTTP_TOTAL_S": value})) == ["B24PAY_HTTP_TOTAL_S"]
 
 
-@pytest.mark.parametrize("keys", ["short", KEY[:-1], f"{KEY},{KEY[:-2]}", KEY.replace("d", "*")])
+NO_KEYS = {"short": "short", "cut": KEY[:-1], "one of two": f"{KEY},{KEY[:-2]}", "a sign": KEY.replace("d", "*")}
+
+
+@pytest.mark.parametrize("keys", NO_KEYS.values(), ids=NO_KEYS)
 def test_a_key_that_is_no_fernet_key_is_refused_unseen(keys: str):
     """The position is told, the key is not."""
     with pytest.raises(ConfigurationError) as caught:
