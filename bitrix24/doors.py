@@ -26,6 +26,7 @@ from redis.asyncio import Redis
 from bitrix24.install_event import AppEvent, Grant
 from bitrix24.invitation import Invitation
 from bitrix24.registry import CannotDecrypt, HiddenText, SecretKeyMissing
+from bitrix24.resealing import Keys, Resealed, Resealing
 from bitrix24.secret import Secret
 
 _DOORS: Final = "b24pay:{0}:doors"
@@ -182,6 +183,11 @@ class Doors:
         """Forget a key's door; False where there was none."""
         return bool(await self._redis.hdel(_DOORS, key))
 
+    async def reseal(self, *, dry_run: bool = False) -> Mapping[str, Resealed]:
+        """Seal every invitation anew with the first key, as `PortalRegistry.reseal` does; raises SecretKeyMissing."""
+        keys = Keys(every=self._fernet, first=MultiFernet(self._each_key[:1]))
+        return await Resealing(self._redis, _DOORS, keys).run(dry_run=dry_run)
+
     async def _replaced(self, before: Door, after: Door) -> Door | None:
         record: dict[str, Any] = json.loads(before.raw)
         record |= {
@@ -202,11 +208,14 @@ class Doors:
                 await self._replace(keys=[_DOORS], args=[key, raw, ""])
 
     @cached_property
-    def _fernet(self) -> MultiFernet:
+    def _each_key(self) -> list[Fernet]:
         if not self._secret_keys:
             raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: an invitation is stored encrypted or not at all")
-        keys = [key if isinstance(key, str) else key.get_secret_value() for key in self._secret_keys]
-        return MultiFernet([Fernet(key) for key in keys])
+        return [Fernet(key if isinstance(key, str) else key.get_secret_value()) for key in self._secret_keys]
+
+    @cached_property
+    def _fernet(self) -> MultiFernet:
+        return MultiFernet(self._each_key)
 
     async def _now(self) -> float:
         """The server's time: one for all processes and machines."""

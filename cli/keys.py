@@ -45,7 +45,9 @@ def rotate(output: Output, *, dry_run: bool) -> int:
 
     async def work() -> int:
         async with open_session() as session:
-            became = await session.registry.reseal(dry_run=dry_run)
+            portals = await session.registry.reseal(dry_run=dry_run)
+            doors = await session.doors.reseal(dry_run=dry_run)
+        became = {**portals, **{f"{key} (invitation)": outcome for key, outcome in doors.items()}}
         _tell(output, became, dry_run=dry_run)
         return _ending(became)
 

@@ -143,9 +143,9 @@ class Place:
 
         return wait_for(look())
 
-    def command(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    def command(self, *words: str, stdin: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
         """Give a `b24pay` command as a process."""
-        environ = {**self.house.environment, "PYTHONPATH": str(ROOT), "B24PAY_WEB_URL": self.web.address}
+        environ = {**self.house.environment, "PYTHONPATH": str(ROOT), "B24PAY_WEB_URL": self.web.address, **settings}
         command = [sys.executable, "-c", "from cli.main import main; main()", *words]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bitrix24.credentials import OAuth
+from bitrix24.doors import Doors
 from bitrix24.install_event import read_event
 from bitrix24.invitation import parse_invitation
 from bitrix24.registry import PortalRegistry
@@ -196,3 +197,24 @@ def test_a_renamed_portal_comes_in_again_under_its_new_address(place: Place):
     stored = place.stored(applicant.key)
     assert stored is not None
     assert stored.endpoint == f"http://{applicant.authority}/rest/"
+
+
+def test_an_invitation_outlives_its_key(place: Place):
+    """`keys rotate` seals doors anew, too: with the new key alone the application comes in."""
+    from cryptography.fernet import Fernet
+
+    applicant, new = place.portal(), Fernet.generate_key().decode()
+    name = applicant.invite().rpartition("/")[2]
+    both = {"B24PAY_SECRET_KEYS": f"{new},{SECRET_KEY}"}
+    rotated = place.command("keys", "rotate", **both)
+    assert rotated.returncode == 0, rotated.stderr
+
+    async def opened(redis: Any) -> Any:
+        return await Doors(redis, [new]).find(applicant.key, name)
+
+    try:
+        assert place.redis(opened).invitation.client_id == APPLICATION["client_id"]
+    finally:
+        back = place.command("keys", "rotate", B24PAY_SECRET_KEYS=f"{SECRET_KEY},{new}")
+    assert back.returncode == 0, back.stderr
+    assert applicant.post(f"{place.web.address}/v1/install/{applicant.key}/{name}", applicant.form()).status == 200
