@@ -19,6 +19,7 @@ from bitrix24.credentials import OAuth
 from bitrix24.doors import Doors
 from bitrix24.portal import Portal
 from bitrix24.registry import PortalRegistry
+from bitrix24.secret import Secret
 from cli.guarded import KILL_GROUP, Guarded
 from config.connections import async_redis_client
 from emulator import Handle
@@ -31,11 +32,11 @@ APPLICATION = {"client_id": "local.emulator", "client_secret": "emulator-client-
 Form = dict[str, str]
 
 
-def access_token(portal: Portal | None) -> str:
+def access_token(portal: Portal | None) -> Secret:
     """The token that is stored."""
     assert portal is not None
     assert isinstance(portal.credential, OAuth)
-    return portal.credential.access_token.reveal()
+    return portal.credential.access_token
 
 
 def refused(answer: Any, status: int, name: str) -> None:

@@ -28,16 +28,16 @@ def test_a_repeated_event_is_answered_the_same_and_changes_nothing(place: Place)
     assert access_token(place.stored(applicant.key)) == renewed
 
 
-def _renew(place: Place, applicant: Applicant) -> str:
+def _renew(place: Place, applicant: Applicant) -> Secret:
     """Store another token, as a worker does after a renewal."""
 
-    async def work(redis: Any) -> str:
+    async def work(redis: Any) -> Secret:
         registry = PortalRegistry(redis, [SECRET_KEY])
         portal = await registry.newest(applicant.key)
         assert isinstance(portal.credential, OAuth)
         credential = replace(portal.credential, access_token=Secret("renewed-token-of-a-worker"))
         await registry.put(replace(portal, credential=credential), over=portal.version)
-        return "renewed-token-of-a-worker"
+        return credential.access_token
 
     return place.redis(work)
 
@@ -48,7 +48,7 @@ def test_a_new_installation_replaces_the_tokens_and_a_late_older_event_does_not(
     url, older = applicant.invite(), applicant.form()
     newer = {**applicant.form(), "auth[expires]": str(int(older["auth[expires]"]) + 5)}
     assert applicant.post(url, older).status == 200
-    assert access_token(place.stored(applicant.key)) == older["auth[access_token]"]
+    assert access_token(place.stored(applicant.key)) == Secret(older["auth[access_token]"])
     assert applicant.post(url, newer).status == 200
     for late in (
         older,
@@ -56,7 +56,7 @@ def test_a_new_installation_replaces_the_tokens_and_a_late_older_event_does_not(
         applicant.form() | {"auth[expires]": "1700000000"},
     ):
         assert applicant.post(url, late).status == 200
-        assert access_token(place.stored(applicant.key)) == newer["auth[access_token]"]
+        assert access_token(place.stored(applicant.key)) == Secret(newer["auth[access_token]"])
 
 
 def test_an_invitation_expires(place: Place):
@@ -145,7 +145,7 @@ def test_a_process_that_died_at_storing_loses_nothing(place: Place, stored: bool
         place.doors(claim)
     _edit(place, applicant, claimed_at=0)
     assert applicant.post(url, form).status == 200
-    assert access_token(place.stored(applicant.key)) == (renewed if stored else form["auth[access_token]"])
+    assert access_token(place.stored(applicant.key)) == (renewed if stored else Secret(form["auth[access_token]"]))
     assert place.lane(applicant.key).held is None
 
 
@@ -179,7 +179,7 @@ def test_a_webhook_gives_way_to_an_application_and_the_rest_stays(place: Place):
     form = applicant.form()
     assert applicant.post(applicant.invite(), form).status == 200
     stored = place.stored(applicant.key)
-    assert access_token(stored) == form["auth[access_token]"]
+    assert access_token(stored) == Secret(form["auth[access_token]"])
     assert stored is not None
     assert (stored.plan, stored.limits.burst, stored.version) == ("enterprise", 250, 2)
 

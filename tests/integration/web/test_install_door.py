@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bitrix24.secret import Secret
 from tests.integration.web.conftest import APPLICATION, Applicant, Form, Place, Street, access_token, refused, request
 
 PROBLEM = "application/problem+json"
@@ -19,7 +20,7 @@ def test_an_installed_application_connects_its_portal(place: Place):
     assert (answer.status, answer.body) == (200, {"portal": applicant.key, "connected": True})
     stored = place.stored(applicant.key)
     newest = applicant.emulator(lambda handle, name: handle.newest_credential(name))
-    assert access_token(stored) == newest["access_token"]
+    assert access_token(stored) == Secret(newest["access_token"])
     assert stored is not None
     assert stored.member_id
     assert stored.endpoint == newest["endpoint"]
@@ -104,7 +105,7 @@ def test_the_application_token_is_compared_where_it_is_known(place: Place):
     assert unknown.post(url, form).status == 200
     later = {**unknown.form(), "auth[application_token]": "f0rged-application-token"}
     refused(unknown.post(url, later), 403, "wrong-application")
-    assert access_token(place.stored(unknown.key)) == form["auth[access_token]"]
+    assert access_token(place.stored(unknown.key)) == Secret(form["auth[access_token]"])
 
 
 def test_another_portal_is_refused(place: Place):
@@ -117,7 +118,7 @@ def test_another_portal_is_refused(place: Place):
     refused(applicant.post(url, {**applicant.form(), "auth[member_id]": "b" * 32}), 409, "other-portal")
     url = applicant.invite()
     refused(applicant.post(url, {**applicant.form(), "auth[member_id]": "c" * 32}), 409, "other-portal")
-    assert access_token(place.stored(applicant.key)) == form["auth[access_token]"]
+    assert access_token(place.stored(applicant.key)) == Secret(form["auth[access_token]"])
 
 
 def test_a_portal_that_another_key_has_is_refused_and_the_door_stays_open(place: Place):
