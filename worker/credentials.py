@@ -26,7 +26,8 @@ async def renew_in_time(lane: Lane, deps: Deps) -> None:
 
     A portal may forget the old token with the renewal, so what is in flight lands first, as long as the token lasts.
     """
-    credential = lane.portal.credential
+    portal = lane.portal
+    credential = portal.credential
     if not isinstance(credential, OAuth) or lane.renewing or deps.clock() < lane.next_renewal_at:
         return
     now = time.time()
@@ -35,7 +36,8 @@ async def renew_in_time(lane: Lane, deps: Deps) -> None:
     lane.renewing = True
     needed_s = min(RENEWAL_S, (credential.expires_at - credential.renew_at) / 2)
     await lane.all_landed(max(credential.expires_at - needed_s - now, 0.0))
-    await _renew(lane, lane.portal, deps, may_wait=now < credential.expires_at)
+    # By the credential from before the wait: a refused request may have had it renewed meanwhile.
+    await _renew(lane, portal, deps, may_wait=now < credential.expires_at)
 
 
 async def renew(lane: Lane, asked: Portal, error: PortalError, deps: Deps) -> None:
