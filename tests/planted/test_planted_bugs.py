@@ -26,10 +26,13 @@ FAILED, ALL_PASSED = 1, 0
 
 
 def run_tests(directory: Path, tests: Iterable[str], *options: str) -> tuple[int, str]:
-    """Run tests of a copy in a process of their own; exit code and output."""
+    """Run tests of a copy in a process of their own; exit code and output.
+
+    Assertions are left plain: a test of tokens that fails here, as it should, would show them otherwise.
+    """
     passed_on = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rf", "--tb=no", "-p", "no:cacheprovider", *options, *tests],
+        [sys.executable, "-m", "pytest", "-rf", "--tb=no", "--assert=plain", *options, *tests],
         cwd=directory,
         env={**passed_on, "PYTHONPATH": str(directory)},
         capture_output=True,
