@@ -14,7 +14,7 @@ from typing import Final
 from yarl import URL
 
 from bitrix24.hosts import host_key, is_cloud_portal, is_oauth_host
-from bitrix24.portal import Problem
+from bitrix24.portal import MEMBER_ID, Problem
 from bitrix24.secret import Secret
 from bitrix24.shapes import as_seconds
 
@@ -23,7 +23,6 @@ UNINSTALLED: Final = "ONAPPUNINSTALL"
 # An application that pays and proves needs these.
 SCOPES: Final = frozenset({"pay_system", "crm"})
 _SECRET: Final = re.compile(r"[!-~]{8,2048}")
-_MEMBER: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 # What an application with pages of its own gets instead of an event.
 _OF_A_PAGE: Final = "AUTH_ID"
 _DEFAULT_SERVER: Final = "https://oauth.bitrix.info/rest/"  # events of older portals do not name it
@@ -71,7 +70,7 @@ def read_event(form: Mapping[str, str], now: float) -> AppEvent:
         raise BadEvent([_no_event(form)])
     problems: list[Problem] = []
     application_token = _matching(form, "application_token", _SECRET, problems)
-    member_id = _matching(form, "member_id", _MEMBER, problems)
+    member_id = _matching(form, "member_id", MEMBER_ID, problems)
     sent_at = as_seconds(form.get("ts")) or now
     grant = _grant(form, sent_at, problems) if name == INSTALLED else None
     if problems:

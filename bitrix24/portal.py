@@ -13,6 +13,7 @@ from bitrix24.hosts import host_key, is_oauth_host, is_public
 from bitrix24.secret import Secret
 
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+MEMBER_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 _CODE: Final = re.compile(r"[A-Za-z0-9_-]{4,128}")
 _WEBHOOK_PATH: Final = re.compile(r"/rest/(?P<user>\d{1,18})/(?P<code>[^/]+)(?:/[A-Za-z0-9._]*)?/*")
 _OAUTH_FIELDS: Final = ("client_id", "client_secret", "access_token", "refresh_token", "endpoint", "oauth_url")
@@ -86,7 +87,7 @@ def parse_portal(key: str, description: Mapping[str, object], *, allow_insecure:
     limits, plan = _limits(description, problems)
     found = _address(description, problems, allow_insecure=allow_insecure)
     member_id = description.get("member_id")
-    if member_id is not None and not (isinstance(member_id, str) and re.fullmatch(r"[0-9A-Za-z]{1,64}", member_id)):
+    if member_id is not None and not (isinstance(member_id, str) and MEMBER_ID.fullmatch(member_id)):
         problems.append(Problem("member_id", "is not a member id", "Leave it out, or use the portal's 32 characters"))
     if problems or found is None:
         raise InvalidPortal(problems)

@@ -24,10 +24,11 @@ from bitrix24 import remedies
 from bitrix24.client import RENEWAL_S, Client
 from bitrix24.errors import Effect, Fate, Meaning, NoAnswer, Refused
 from bitrix24.hosts import new_endpoint
-from bitrix24.portal import Portal
+from bitrix24.portal import MEMBER_ID, Portal
 from bitrix24.registry import Outdated, PortalExists, PortalRegistry
 from bitrix24.tokens import TOKEN_METHOD, Renewed
 from config.failpoints import failpoint
+from config.outages import wait_out
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,6 @@ log = structlog.get_logger(__name__)
 # where another one has stored meanwhile.
 LOCK_MS: Final = round((2 * RENEWAL_S + 10) * 1000)
 _LOOK_S: Final = 0.1  # how often one who waits looks
-_PAUSE_S: Final = (0.1, 2.0)  # between tries to store while Redis is away: the first, and the longest
 _STORE_WITHIN_S: Final = 120.0
 _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -148,24 +148,22 @@ class Renewal:
     def _heal(self, stored: Portal, renewed: Renewed) -> Portal:
         """The portal as the token server knows it: it may have been renamed."""
         moved = new_endpoint(stored.endpoint, renewed.client_endpoint, allow_insecure=self._allow_insecure)
-        return replace(
-            stored, endpoint=moved or stored.endpoint, member_id=stored.member_id or _member(renewed.member_id)
-        )
+        told = renewed.member_id if renewed.member_id and MEMBER_ID.fullmatch(renewed.member_id) else None
+        return replace(stored, endpoint=moved or stored.endpoint, member_id=stored.member_id or told)
 
     async def _durably(self, portal: Portal) -> None:
         """Store over the version it came from; the pair exists nowhere else, so an outage is waited out."""
-        ends, pause_s = self._clock() + _STORE_WITHIN_S, _PAUSE_S[0]
-        while True:
-            try:
-                await self._registry.put(portal, moved=True, over=portal.version)
-            except (RedisError, OSError) as error:
-                if self._clock() + pause_s >= ends:
-                    raise
-                log.warning("renewal.not_stored", portal=portal.key, error=type(error).__name__, retry_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _PAUSE_S[1])
-            else:
-                return
+        ends = self._clock() + _STORE_WITHIN_S
+
+        def tell(error: Exception, pause_s: float) -> None:
+            log.warning("renewal.not_stored", portal=portal.key, error=type(error).__name__, retry_s=pause_s)
+
+        await wait_out(
+            lambda: self._registry.put(portal, moved=True, over=portal.version),
+            until=lambda: ends,
+            clock=self._clock,
+            tell=tell,
+        )
 
 
 def _foreign(stored: Portal, renewed: Renewed) -> str:
@@ -173,7 +171,3 @@ def _foreign(stored: Portal, renewed: Renewed) -> str:
     if stored.member_id and renewed.member_id and stored.member_id.lower() != renewed.member_id.lower():
         return "the token server answered with the tokens of another portal"
     return ""
-
-
-def _member(given: str | None) -> str | None:
-    return given if given and given.isalnum() and len(given) <= 64 else None  # noqa: PLR2004 - as `parse_portal` has it

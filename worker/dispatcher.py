@@ -8,12 +8,12 @@ from redis.exceptions import RedisError
 
 from bitrix24.registry import RegistryError
 from config.failpoints import failpoint
+from config.outages import is_outage
 from ledger.ledger import Lease, LeaseLost
 from worker.deps import Deps
 from worker.driver import drive, hand_over
 from worker.lane import MOST_LANES, SLICE_S, Lane
 from worker.load import Load
-from worker.outages import is_outage
 
 log = structlog.get_logger(__name__)
 

@@ -1,25 +1,23 @@
 """Write verdicts down durably, then let producers know."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, assert_never
 
 import structlog
 
 from config.failpoints import failpoint
+from config.outages import wait_out
 from ledger.ledger import LeaseLost, Settled, Undelivered
 from ledger.payment import OPEN, State
 from ledger.verdict import Decision
 from tasks.result import instant
 from worker.deps import Deps
 from worker.lane import Lane
-from worker.outages import is_outage
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 SEE_DOUBTS = "see `b24pay doubts`"
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between tries while Redis is away
 
 
 async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
@@ -45,16 +43,11 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
 
 async def durably(lane: Lane, step: Callable[[], Awaitable[T]]) -> T:
     """Repeat a step of the ledger until Redis has taken it, as long as the lease is believed."""
-    pause_s = FIRST_PAUSE_S
-    while True:
-        try:
-            return await step()
-        except Exception as error:
-            if not is_outage(error) or lane.clock() + pause_s >= lane.believed_until:
-                raise
-            log.warning("ledger.unavailable", portal=lane.key, error=type(error).__name__, retry_s=pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def tell(error: Exception, pause_s: float) -> None:
+        log.warning("ledger.unavailable", portal=lane.key, error=type(error).__name__, retry_s=pause_s)
+
+    return await wait_out(step, until=lambda: lane.believed_until, clock=lane.clock, tell=tell)
 
 
 def _is_unread(row: Settled) -> bool:
