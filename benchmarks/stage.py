@@ -189,7 +189,7 @@ async def a_program(stage: Stage, module: str, *arguments: str, **changes: str) 
 @asynccontextmanager
 async def a_stage(*, workers: int = 1, emulated: Mapping[str, object], **changes: str) -> AsyncIterator[Stage]:
     """Start everything; `emulated` is the emulator's template of a portal."""
-    from tests.conftest import SECRET_KEY
+    from tests.canaries import SECRET_KEY
 
     for package in ("bitrix24", "cli", "config", "ledger", "limiter", "tasks", "worker"):
         compileall.compile_dir(ROOT / package, quiet=2)

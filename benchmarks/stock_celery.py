@@ -189,7 +189,7 @@ def without_result(house: House, ids: Sequence[str]) -> int:
 
 def _is_paid(result: str | None) -> bool:
     found: Any = json.loads(result) if result else {}
-    return found.get("status") == "SUCCESS" and found["result"]["status"] == "paid"
+    return bool(found.get("status") == "SUCCESS" and found["result"]["status"] == "paid")
 
 
 def outcome(

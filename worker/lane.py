@@ -98,7 +98,8 @@ class Lane:
             return 0
         if self.load.is_full or ((self.probing or self.lease.trial) and self.busy):
             return 0 if self.busy else 1
-        return min(MOST_IN_FLIGHT - len(self._in_flight), MOST_AT_ONCE)
+        most = min(MOST_IN_FLIGHT, self.load.share(self.neighbours()))
+        return max(0, min(most - len(self._in_flight), MOST_AT_ONCE))
 
     def is_worth_a_request(self, waiting: int) -> bool:
         """Whether so many payments are: any when none is in flight, else a full batch - unless an unfilled one has

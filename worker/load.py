@@ -6,6 +6,7 @@ fewer at once while it is late, step by step more while it is not. Slow portals 
 """
 
 import asyncio
+from math import ceil
 from typing import Final
 
 # Each holds its payments in memory.
@@ -34,6 +35,10 @@ class Load:
     def is_full(self) -> bool:
         """Whether a lane that has a request in flight should wait with the next."""
         return self.requests >= self.most
+
+    def share(self, lanes: int) -> int:
+        """How many requests each of so many lanes may have in flight; once half is used, no lane takes it all."""
+        return MOST_REQUESTS if 2 * self.requests < self.most else ceil(self.most / lanes)
 
     @property
     def is_strained(self) -> bool:

@@ -1,6 +1,7 @@
 """Payments far beyond a portal's burst: how near to the portal's bound."""
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ async def once(stage: Stage, count: int, rate: float, kind: str) -> tuple[dict[s
     [portal] = await stage.add_portals(
         1, {"requests_per_second": rate, "burst": BURST, "execution_seconds_per_10_min": 600}
     )
-    beside: asyncio.Task[int] | None = None
+    beside: asyncio.Task[None] | None = None
     halved_at = math.inf
     async with a_program(stage, "benchmarks.producing", "bulk") as producer:
         if kind == "stranger":
@@ -101,22 +102,17 @@ async def accepted(stage: Stage, portal: Portal, until: float) -> int:
     return sum(each.status != 503 and each.t <= until for each in found)  # noqa: PLR2004
 
 
-async def stranger(portal: Portal, per_s: float) -> int:
-    """Somebody else's calls at a steady rate."""
-    asked = 0
-    async with aiohttp.ClientSession() as session:
-        pending: set[asyncio.Task[None]] = set()
+async def stranger(portal: Portal, per_s: float) -> None:
+    """Somebody else's calls at a steady rate, until cancelled."""
+    began = time.monotonic()
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as calls:
 
         async def call() -> None:
             async with session.get(f"{portal.webhook}profile") as reply:
                 await reply.read()
 
-        began = time.monotonic()
-        while True:
-            task = asyncio.create_task(call())
-            pending.add(task)
-            task.add_done_callback(pending.discard)
-            asked += 1
+        for asked in itertools.count(1):
+            calls.create_task(call())
             await asyncio.sleep(max(0.0, began + asked / per_s - time.monotonic()))
 
 

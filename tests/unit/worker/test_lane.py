@@ -9,7 +9,7 @@ from ledger.ledger import Lease
 from ledger.payment import PortalKey
 from worker.deps import CLAIM_TO_SEND_S
 from worker.lane import Lane
-from worker.load import LATE_S, Load
+from worker.load import FIRST_REQUESTS, LATE_S, Load
 
 HTTP_TOTAL_S = 60.0
 
@@ -24,14 +24,14 @@ class Clock:
         return self.now
 
 
-def a_lane(clock: Clock, *, lease_s: float) -> Lane:
+def a_lane(clock: Clock, *, lease_s: float, neighbours: int = 1) -> Lane:
     """A lane whose lease runs for so long from now."""
     return Lane(
         lease=Lease(PortalKey("acme"), "test", 1),
         portal=parse_portal("acme", {"webhook": "https://acme.bitrix24.com/rest/1/some-secret/"}),
         clock=clock,
         load=Load(),
-        neighbours=lambda: 1,
+        neighbours=lambda: neighbours,
         believed_until=clock.now + lease_s,
         slice_until=clock.now + 5,
     )
@@ -91,3 +91,17 @@ async def test_an_unfilled_request_waits_only_while_another_is_in_flight() -> No
     assert lane.is_worth_a_request(1)
     lane.abandon()
     await lane.all_landed()
+
+
+async def test_a_lane_leaves_others_their_share_of_the_requests() -> None:
+    """Alone it fills all there is; where eight share, it stops at its eighth, and goes on when one has landed."""
+    for neighbours, most in ((1, FIRST_REQUESTS), (8, FIRST_REQUESTS // 2)):
+        lane = a_lane(Clock(), lease_s=1000, neighbours=neighbours)
+        while lane.room():
+            lane.launch(asyncio.sleep(60))
+        assert lane.load.requests == most
+        lane.load.requests += 1 if most < FIRST_REQUESTS else 0  # another lane's
+        assert not lane.room()
+        lane.abandon()
+        await lane.all_landed()
+        assert lane.room()

@@ -43,3 +43,14 @@ def test_after_a_late_pulse_there_are_more_step_by_step() -> None:
     for _ in range(REMEMBERED):
         load.felt(0.0)
     assert not load.is_strained
+
+
+def test_lanes_share_what_there_is_once_half_of_it_is_used() -> None:
+    """One lane alone may have it all; beside others it leaves them theirs, and each always has one."""
+    load = Load()
+    load.requests = FIRST_REQUESTS // 2 - 1
+    assert load.share(40) >= FIRST_REQUESTS
+    load.requests = FIRST_REQUESTS // 2
+    assert load.share(1) == FIRST_REQUESTS
+    assert load.share(5) == 7
+    assert load.share(500) == 1
