@@ -16,6 +16,7 @@ COPY bitrix24/ bitrix24/
 COPY tasks/ tasks/
 COPY worker/ worker/
 COPY web/ web/
+COPY access/ access/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/

@@ -1,30 +1,22 @@
-"""The application: one table of routes, and what every request passes on its way."""
-
-from typing import Final
+"""The application: its routes, and what every request passes on its way."""
 
 from aiohttp import web
 
+from web.access import admitted
 from web.guards import GUARDS, harden
-from web.health import is_alive, is_ready
-from web.install import install
 from web.parts import PARTS, Parts
+from web.routes import ROUTES, SMALL_BODY
 from web.throttle import THROTTLE, Throttle
-
-# An event has about 1,500 bytes.
-LARGEST_BODY: Final = 65_536
 
 
 def build_app(parts: Parts) -> web.Application:
     """The routes on one process' parts."""
-    app = web.Application(middlewares=GUARDS, client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=(*GUARDS, admitted), client_max_size=SMALL_BODY)
     app[PARTS] = parts
     app[THROTTLE] = Throttle(parts.settings.web_proxies)
     app.on_response_prepare.append(harden)
-    app.router.add_routes(
-        [
-            web.get("/healthz", is_alive, allow_head=True),
-            web.get("/readyz", is_ready, allow_head=True),
-            web.post("/v1/install/{key}/{door}", install),
-        ]
-    )
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, route.handler)
     return app

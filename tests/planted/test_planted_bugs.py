@@ -18,7 +18,20 @@ from tests.planted.far_side import OF_THE_FAR_SIDE
 
 BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE)
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("config", "tasks", "worker", "web", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "tests")
+FOLDERS = (
+    "config",
+    "tasks",
+    "worker",
+    "web",
+    "access",
+    "bitrix24",
+    "ledger",
+    "limiter",
+    "cli",
+    "emulator",
+    "chaos",
+    "tests",
+)
 FILES = ("pyproject.toml", "Procfile", ".env.example")
 TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
 TIMEOUT_S = 120

@@ -13,7 +13,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BOXES = frozenset(
-    {"config", "tasks", "worker", "bitrix24", "ledger", "limiter", "cli", "emulator", "chaos", "benchmarks", "web"}
+    {
+        "config",
+        "tasks",
+        "worker",
+        "bitrix24",
+        "ledger",
+        "limiter",
+        "cli",
+        "emulator",
+        "chaos",
+        "benchmarks",
+        "web",
+        "access",
+    }
 )
 
 
@@ -32,11 +45,12 @@ RULES = {
     "ledger": Rule(never=CELERY | {"aiohttp"}),
     "limiter": Rule(never=CELERY | {"aiohttp"}),
     "bitrix24": Rule(frozenset({"config"}), never=CELERY),
+    "access": Rule(frozenset({"config"}), never=CELERY | {"aiohttp"}),
     "emulator": Rule(never=CELERY | {"redis"}),
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
     "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24"})),
     # Celery is how payments travel between others; who comes by HTTP writes the ledger (issue 6 adds what it needs).
-    "web": Rule(frozenset({"config", "bitrix24", "ledger"}), never=CELERY),
+    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access"}), never=CELERY),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
     "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.
