@@ -119,8 +119,14 @@ class Tokens:
         )
         holder = _text(await self._put(keys=[_TOKENS, _NAMES, _MADE], args=[token_id, name, _row(token)]))
         if holder:
-            raise TokenExists(f"the token {holder} is called {name} already")
+            raise _taken(name, holder)
         return Issued(token, text)
+
+    async def require_free(self, name: str) -> None:
+        """Raise TokenExists where a token that is not revoked has this name."""
+        holder = await self._redis.hget(_NAMES, name)
+        if holder is not None:
+            raise _taken(name, _text(holder))
 
     async def list(self) -> "list[Token]":
         """Every token, revoked and expired ones too, in the order they were made."""
@@ -178,6 +184,10 @@ class Tokens:
         """The server's time: one for all processes and machines."""
         seconds, microseconds = await self._redis.time()
         return float(seconds + microseconds / 1e6)
+
+
+def _taken(name: str, holder: str) -> TokenExists:
+    return TokenExists(f"the token {holder} is called {name} already")
 
 
 def _row(token: Token) -> str:
