@@ -11,6 +11,8 @@ from cli.exits import CommandError, Exit
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from access.audit import Audit
+    from access.tokens import Tokens
     from bitrix24.client import Client
     from bitrix24.doors import Doors
     from bitrix24.registry import PortalRegistry
@@ -50,6 +52,20 @@ class Session:
         from bitrix24.doors import Doors
 
         return Doors(self.redis, self.settings.secret_keys)
+
+    @cached_property
+    def tokens(self) -> "Tokens":
+        """The bearer tokens of the HTTP doors."""
+        from access.tokens import Tokens
+
+        return Tokens(self.redis)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The record of what was changed."""
+        from access.audit import Audit
+
+        return Audit(self.redis, retention_s=self.settings.retention_days * _DAY_S)
 
     def portal_client(self) -> "Client":
         """A client for live checks of portals; open it with `async with`."""

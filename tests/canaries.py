@@ -18,6 +18,7 @@ from emulator.oauth import TOKEN_MARK
 SECRET_KEY: Final = "dGVzdHMtb25seS1rZXktb2YtdGhpcnR5LXR3by1ieXQ="
 REDIS_PASSWORD: Final = "c4nary-of-the-redis-server"
 WEBHOOK_CODE: Final = "emulator-secret"  # what the emulator's portals are paid with
+BEARER_SECRET: Final = "c4naryOfTheBearerTokensThatTestsMake"  # the secret part of all of them, see tests/bearers.py
 
 SLOTS: Final[Mapping[str, str]] = {
     "webhook code": WEBHOOK_CODE,
@@ -26,6 +27,7 @@ SLOTS: Final[Mapping[str, str]] = {
     "access or refresh token": TOKEN_MARK,  # all that the emulator issues begin so
     "secret key": SECRET_KEY.rstrip("="),
     "Redis password": REDIS_PASSWORD,
+    "bearer token": BEARER_SECRET,
 }
 _SHOWN: Final = 200  # bytes
 _AT_ONCE: Final = 16 * 1024 * 1024

@@ -8,6 +8,9 @@ from typing import Final
 from aiohttp import web
 from redis.asyncio import Redis
 
+from access.audit import Audit
+from access.gate import Gate
+from access.tokens import Tokens
 from bitrix24.client import Client
 from bitrix24.doors import Doors
 from bitrix24.registry import PortalRegistry
@@ -33,6 +36,9 @@ class Parts:
     registry: PortalRegistry
     doors: Doors
     client: Client
+    tokens: Tokens
+    gate: Gate
+    audit: Audit
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -50,9 +56,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         connections=_CALLS_AT_ONCE,
     )
     # Attempts and quiet time matter to drivers only; nothing here claims, recovers or settles.
-    ledger = RedisLedger(
-        redis, lease_s=settings.lease_s, retention_s=settings.retention_days * _DAY_S, max_attempts=1, quiet_s=0
-    )
+    retention_s = settings.retention_days * _DAY_S
+    ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=retention_s, max_attempts=1, quiet_s=0)
+    tokens = Tokens(redis)
     async with redis, client:
         yield Parts(
             settings=settings,
@@ -61,4 +67,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             registry=PortalRegistry(redis, settings.secret_keys),
             doors=Doors(redis, settings.secret_keys),
             client=client,
+            tokens=tokens,
+            gate=Gate(tokens),
+            audit=Audit(redis, retention_s=retention_s),
         )

@@ -15,13 +15,17 @@ EVERYBODY: Final[frozenset[Role]] = frozenset()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route. No roles: it asks for no token (health, and doors that verify their callers themselves)."""
+    """One route. No roles: it asks for no token (health, and doors that verify their callers themselves).
+
+    Whatever an operator changes has an `action`, the name under which the audit knows it: `portal.hold`.
+    """
 
     method: str
     path: str
     handler: Handler
     roles: frozenset[Role]
     largest_body: int = SMALL_BODY  # bytes
+    action: str | None = None
 
 
 ROUTES: Final = (

@@ -33,9 +33,10 @@ REDIS = f"redis://:{REDIS_PASSWORD}@127.0.0.1:1/0"
 TOKEN = f"{TOKEN_MARK:a<70}"
 FORM = f"grant_type=refresh_token&client_secret={SLOTS['client secret']}&refresh_token={TOKEN}"
 INSTALL = f"auth[application_token]={SLOTS['application token']}"
+BEARER = f"b24t_0123456789ab_{SLOTS['bearer token']}"
 LEAKING = (
     f"cannot open {WEBHOOK} over {REDIS} (password={REDIS_PASSWORD}) with {SECRET_KEY!r}, "
-    f"Authorization: Bearer {TOKEN}, {TOKEN}, {FORM}, {INSTALL}, {quote(FORM)}, {quote(INSTALL)}"
+    f"Authorization: Bearer {TOKEN}, {TOKEN}, {FORM}, {INSTALL}, {quote(FORM)}, {quote(INSTALL)}, {BEARER}"
 )
 EVERY = {name_of(kind): kind for family in MODULES for kind in kinds(family)} | {name_of(kind): kind for kind in PLAIN}
 WITHIN_S = 90
@@ -88,6 +89,8 @@ def look_at(house: House, search: Search, monkeypatch: pytest.MonkeyPatch, capsy
         "parked",
         "portal list",
         "keys rotate --dry-run",
+        "token list",
+        "audit",
         "portal show portal-1",
     ]
     capsys.readouterr()
