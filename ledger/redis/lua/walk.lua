@@ -69,7 +69,7 @@ end
 -- Where a list goes on: behind the latest name that is still in it. When all are gone, so is what stood before them in a
 -- queue, for it is taken from the front (or was withdrawn); and in a list of ends, for its tail expires, all behind them.
 local function position(list)
-  local stood = tonumber(at) or 0
+  local stood = math.min(tonumber(at) or 0, 2 ^ 40)
   if not names[1] then return stood end
   if stood > 0 and redis.call('LINDEX', list, stood - 1) == names[1] then return stood end
   local first, index = math.max(0, stood - WINDOW), {}
