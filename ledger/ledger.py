@@ -4,13 +4,14 @@ repeat when its reply was lost (redis-py replays a command after a broken connec
 Two implementations pass one conformance suite: `ledger.redis.RedisLedger` and `ledger.memory.MemoryLedger`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
 from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
 from ledger.verdict import Decision
+from ledger.walks import Place, Sought, Walked
 
 # --- what `open` answers -----------------------------------------------------------------------------------------
 
@@ -178,6 +179,16 @@ class Ledger(Protocol):
 
     async def payments(self, portal: str, state: State, offset: int, limit: int) -> list[Payment]:
         """List a lane's payments in one state: open ones oldest first, finished ones newest first."""
+
+    async def walk(self, portal: str, state: State, sought: Sought, place: Place, limit: int) -> Walked:
+        """The next payments of a lane in one state, of those that are sought; the work of a step is bounded. A walk
+        from `START` to its end shows what stays in the state all the while, whatever moves beside it."""
+
+    async def portals(
+        self, after: str, limit: int, states: Collection[State] = ()
+    ) -> tuple[list[PortalKey], str | None]:
+        """Name the next lanes behind a key, in order, that have a payment in one of these states (without states: all
+        lanes); and the key to go on behind, None at the end."""
 
     async def cancel(self, payment_id: str) -> Payment | None:
         """Withdraw a queued payment; the row afterwards (unchanged when it is not queued), None when unknown."""

@@ -10,6 +10,15 @@ from web.guards import REQUEST_ID, Handler
 from web.parts import PARTS
 from web.problems import Problem
 
+# What a change may be called.
+ACCEPT: Final = "payment.accept"
+RETRY: Final = "payment.retry"
+CANCEL: Final = "payment.cancel"
+VERIFY: Final = "doubt.verify"
+RESOLVE: Final = "doubt.resolve"
+HOLD: Final = "portal.hold"
+RESUME: Final = "portal.resume"
+
 _BEGUN: Final = web.RequestKey("begun", dict)  # the id of the intent's row under "id", until its ending is written
 _REFUSALS: Final = range(400, 500)
 

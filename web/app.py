@@ -6,6 +6,7 @@ from aiohttp import web
 
 from web.access import DESK, TABLE, Desk, admitted
 from web.actions import recorded
+from web.api.door import API, ApiState
 from web.guards import GUARDS, harden
 from web.parts import PARTS, Parts
 from web.routes import ROUTES, SMALL_BODY, Route
@@ -18,6 +19,7 @@ def build_app(parts: Parts, routes: Sequence[Route] = ROUTES) -> web.Application
     app[PARTS] = parts
     app[DESK] = Desk(parts)
     app[TABLE] = {}
+    app[API] = ApiState()
     app[THROTTLE] = Throttle(parts.settings.web_proxies)
     app.on_response_prepare.append(harden)
     for route in routes:

@@ -18,9 +18,10 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 _ID_HEADER: Final = "X-Request-ID"
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET: Final = frozenset({"/healthz", "/readyz"})
+_POLICY: Final = "Content-Security-Policy"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    _POLICY: "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Server": "b24pay",
     "X-Content-Type-Options": "nosniff",
@@ -32,7 +33,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def harden(request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers of every response."""
     for name, value in _HEADERS.items():
-        response.headers[name] = value
+        # A page that brings its own style says so in a policy of its own.
+        if name != _POLICY or name not in response.headers:
+            response.headers[name] = value
     if REQUEST_ID in request:
         response.headers[_ID_HEADER] = request[REQUEST_ID]
 

@@ -13,7 +13,14 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
     """A request is refused. `name` is stable and for programs; cause and next step are for people."""
 
     def __init__(
-        self, status: int, name: str, cause: str, next_step: str, *, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        name: str,
+        cause: str,
+        next_step: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(f"{name}: {cause}")
         self.status = status
@@ -21,18 +28,23 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         self.cause = cause
         self.next_step = next_step
         self.headers = dict(headers or {})
+        self.members = dict(members or {})  # what a program needs besides: the payment in the way, each wrong field
+
+    def document(self) -> dict[str, object]:
+        """The problem for programs."""
+        return {
+            "type": _TYPE + self.name,
+            "title": self.name.replace("-", " ").capitalize(),
+            "status": self.status,
+            "detail": self.cause,
+            "next_step": self.next_step,
+            **self.members,
+        }
 
 
 def answer(problem: Problem, request_id: str) -> web.Response:
     """The problem as a response."""
-    body = {
-        "type": _TYPE + problem.name,
-        "title": problem.name.replace("-", " ").capitalize(),
-        "status": problem.status,
-        "detail": problem.cause,
-        "next_step": problem.next_step,
-        "request_id": request_id,
-    }
+    body = {**problem.document(), "request_id": request_id}
     return web.Response(
         body=json.dumps(body, ensure_ascii=False).encode(),
         status=problem.status,

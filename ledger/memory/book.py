@@ -41,6 +41,7 @@ class Lane:
     sending: list[PaymentId] = field(default_factory=list)  # in the order of their claims
     doubts: dict[PaymentId, datetime] = field(default_factory=dict)  # when to read
     finished: list[PaymentId] = field(default_factory=list)  # oldest first
+    order: dict[PaymentId, int] = field(default_factory=dict)  # of their claims and ends; grows for ever
 
     def lift(self, payment_id: PaymentId) -> None:
         """Take an open payment out of whatever it waits in."""
@@ -48,6 +49,10 @@ class Lane:
             if payment_id in order:
                 order.remove(payment_id)
         self.doubts.pop(payment_id, None)
+
+    def number(self, payment_id: PaymentId) -> None:
+        """Give a payment the next number of this lane."""
+        self.order[payment_id] = max(self.order.values(), default=0) + 1
 
     def backlog(self, now: datetime) -> Backlog:
         """What there is to do."""
@@ -224,6 +229,7 @@ class Book:
         lane, now = self.lanes[row.portal], self.now()
         lane.lift(row.id)
         lane.finished.append(row.id)
+        lane.number(row.id)
         before_id = self.read_first.get(row.id)
         before = self.rows.get(before_id) if before_id else None
         if before and (before.portal, before.invoice_id) == (row.portal, row.invoice_id) and to is not State.PAID:

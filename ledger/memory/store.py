@@ -1,7 +1,7 @@
 """The ledger's steps on a book in memory."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ from ledger.ledger import (
     StillQuiet,
     Undelivered,
 )
-from ledger.memory import holds
+from ledger.memory import holds, walks
 from ledger.memory.book import OVER, Book, Lane, is_open, without_doubt
 from ledger.memory.guard import Epoch
 from ledger.memory.requests import open_one
@@ -35,6 +35,7 @@ from ledger.payment import (
     State,
 )
 from ledger.verdict import Decision, any_answered
+from ledger.walks import Place, Sought, Walked
 
 # So many attempts without an answer, and the next is made alone: what hangs its portal takes no others along.
 ALONE_ATTEMPTS = 2
@@ -93,6 +94,16 @@ class MemoryLedger:
         doubts = [row.id for row in waiting]
         listed = self._book.known([*doubts, *lane.queue, *lane.suspects, *lane.sending, *reversed(lane.finished)])
         return [row for row in listed if row.state is state][offset : offset + limit]
+
+    async def walk(self, portal: str, state: State, sought: Sought, place: Place, limit: int) -> Walked:
+        """The next payments of a lane in one state, of those that are sought, and where to go on."""
+        return walks.Walk(self._book, portal, state).page(sought, place, limit)
+
+    async def portals(
+        self, after: str, limit: int, states: Collection[State] = ()
+    ) -> tuple[list[PortalKey], str | None]:
+        """Name the next lanes behind a key, and the key to go on behind, None at the end."""
+        return walks.portals(self._book, after, limit, states)
 
     async def cancel(self, payment_id: str) -> Payment | None:
         """Withdraw a queued payment; the row afterwards, None when unknown."""
@@ -204,7 +215,7 @@ class MemoryLedger:
             return
         if lane.has_work():
             raise LaneNotEmpty(f"The lane {portal} has open payments. Next step: let them end, or cancel them.")
-        self._book.lanes[portal] = Lane(portal, known=False, finished=lane.finished)
+        self._book.lanes[portal] = Lane(portal, known=False, finished=lane.finished, order=lane.order)
 
     async def lanes(self, portals: Sequence[str] | None = None) -> list[LaneView]:
         """Look at the named lanes, or all of them, in order of their keys."""
@@ -319,6 +330,7 @@ class MemoryLedger:
                 queue.insert(0, row.id)
                 break
             lane.sending.append(row.id)
+            lane.number(row.id)
             book.move(replace(row, attempts=row.attempts + 1, sent_at=book.now(), claim=name), State.SENDING)
             sent = limit if alone else sent + 1
 
@@ -355,7 +367,6 @@ class MemoryLedger:
         self._book.schedule(lane, wait)
 
     # Results
-
     async def undelivered(self, limit: int, older_than_s: float) -> list[Undelivered]:
         """Final results that were not confirmed as delivered, oldest first."""
         latest = self._book.now() - timedelta(seconds=older_than_s)
@@ -373,7 +384,6 @@ class MemoryLedger:
                 self._book.outbox.pop(entry.handle, None)
 
     # Wake-up
-
     async def wait_for_work(self, timeout_s: float) -> None:
         """Return when a lane became due (a hint, may be early or missed) or after the timeout."""
         try:

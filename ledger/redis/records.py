@@ -8,6 +8,7 @@ from typing import assert_never
 from ledger.ledger import Backlog, Held, LaneView
 from ledger.payment import Evidence, Handle, NewPayment, Payment, PaymentId, PortalKey, Refusal, State
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable
+from ledger.walks import Sought
 
 # What a script answers: nested lists of strings and integers. Lua does not tell an empty list from an empty table.
 Reply = str | int | list["Reply"] | dict[str, "Reply"]
@@ -213,6 +214,12 @@ def lane_view(reply: Reply, now: datetime) -> LaneView:
         due_at=None if held or not due else instant(text(due)),
         owner=lane["owner"] if leased else None,
     )
+
+
+def sought(wanted: Sought) -> tuple[Argument, ...]:
+    """What a walk looks for: code, since, until, and whether only what has an error."""
+    since, until = (ms_of(moment) if moment else "" for moment in (wanted.since, wanted.until))
+    return wanted.code or "", since, until, int(wanted.troubled)
 
 
 def result(ended: Payment) -> tuple[Argument, Argument]:

@@ -4,7 +4,7 @@ A step is built and read without a connection, so the synchronous and the asynch
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,11 +30,14 @@ from ledger.redis import records
 from ledger.redis.records import Argument, Reply
 from ledger.redis.scripts import SCHEMA
 from ledger.verdict import Decision, any_answered
+from ledger.walks import Place, Sought, Walked
 
 T = TypeVar("T")
 
 # How many requests one `open` step writes down: a step keeps the server from everybody else for some milliseconds.
 OPEN_CHUNK = 400
+# How many records one step of a walk looks at, wanted or not: about 5 ms of the server.
+LOOKS = 1000
 BACKLOG_PARTS = 3  # waiting, suspects, doubts
 LEASE_PARTS = 4 + BACKLOG_PARTS  # portal, fence, left, trial
 
@@ -150,6 +153,30 @@ def find_invoice(portal: str, invoice_id: int) -> Step[Payment | None]:
 def page(portal: str, state: State, offset: int, limit: int) -> Step[list[Payment]]:
     """List a lane's payments in one state."""
     return Step("page", (portal, records.STATE_LETTERS[state], offset, limit), _rows)
+
+
+def walk(portal: str, state: State, sought: Sought, place: Place, limit: int) -> Step[Walked]:
+    """Read the next payments of a lane in one state."""
+
+    def decode(reply: Reply) -> Walked:
+        stage, at, names, *rows = records.items(reply)
+        seen = tuple(records.text(name) for name in records.items(names))
+        goes_on = Place(records.text(stage), records.text(at), seen) if stage else None
+        return Walked(tuple(records.payments(rows)), goes_on)
+
+    came = (place.stage, place.at, json.dumps(place.names))
+    return Step("walk", (portal, records.STATE_LETTERS[state], *came, limit, LOOKS, *records.sought(sought)), decode)
+
+
+def portals(after: str, limit: int, states: Collection[State]) -> Step[tuple[list[PortalKey], str | None]]:
+    """Name the next lanes."""
+
+    def decode(reply: Reply) -> tuple[list[PortalKey], str | None]:
+        goes_on, *keys = (records.text(part) for part in records.items(reply))
+        return [PortalKey(key) for key in keys], goes_on or None
+
+    letters = "".join(sorted(records.STATE_LETTERS[state] for state in states))
+    return Step("portals", (after, limit, letters, LOOKS), decode)
 
 
 def cancel(payment_id: str, retention_ms: int, guard: Guard) -> Step[Payment | None]:

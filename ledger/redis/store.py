@@ -1,7 +1,7 @@
 """The ledger on a Redis server, for asynchronous processes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from ledger.redis.scripts import PREFIX, Script, load_scripts
 from ledger.redis.steps import OPEN_CHUNK, Guard, Step, Wish
 from ledger.redis.wake import WakeUp
 from ledger.verdict import Decision
+from ledger.walks import Place, Sought, Walked
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -84,6 +85,16 @@ class RedisLedger:
     async def payments(self, portal: str, state: State, offset: int, limit: int) -> list[Payment]:
         """List a lane's payments in one state: open ones oldest first, finished ones newest first."""
         return await self._run(steps.page(portal, state, offset, limit))
+
+    async def walk(self, portal: str, state: State, sought: Sought, place: Place, limit: int) -> Walked:
+        """The next payments of a lane in one state, of those that are sought, and where to go on."""
+        return await self._run(steps.walk(portal, state, sought, place, limit))
+
+    async def portals(
+        self, after: str, limit: int, states: Collection[State] = ()
+    ) -> tuple[list[PortalKey], str | None]:
+        """Name the next lanes behind a key, and the key to go on behind, None at the end."""
+        return await self._run(steps.portals(after, limit, states))
 
     async def cancel(self, payment_id: str) -> Payment | None:
         """Withdraw a queued payment; the row afterwards, None when unknown."""

@@ -49,8 +49,9 @@ RULES = {
     "emulator": Rule(never=CELERY | {"redis"}),
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
     "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24"})),
-    # Celery is how payments travel between others; who comes by HTTP writes the ledger (issue 6 adds what it needs).
-    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access"}), never=CELERY),
+    # Celery is how payments travel between others; who comes by HTTP writes the ledger, and means by a payment and its
+    # result what the producers' door does.
+    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access", "tasks"}), never=CELERY),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
     "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.

@@ -9,6 +9,7 @@ from ledger.ledger import LaneNotEmpty, Lease, StillQuiet
 from ledger.payment import OPEN, PortalKey, Refusal, State
 from ledger.verdict import Decision, InDoubt, Requeue, Unpaid, Verdict
 from tests.conformance.ledger.playing import HANDLES, PORTALS, Player
+from tests.conformance.ledger.walking import lanes_behind, whole_walk
 from tests.conformance.ledger.world import LEASE_S, LOST, PAID, QUIET_S, REFUSED, RETENTION_S, UNREADABLE, an_ask
 
 SUSPICION = InDoubt(0, Refusal("CODE", "text"))
@@ -72,6 +73,19 @@ class LedgerMachine(Player):
     @rule(names=st.lists(handles, max_size=3))
     def read_again(self, names: list[str]) -> None:
         self.both(lambda ledger: ledger.read_again(names))
+
+    @rule(portal=portals, state=st.sampled_from(State), limit=st.integers(1, 3))
+    def walk(self, portal: str, state: State, limit: int) -> None:
+        """While nothing moves, a walk shows what a list does."""
+        rows = self.both(lambda ledger: whole_walk(ledger, portal, state, limit))
+        listed = self.both(lambda ledger: ledger.payments(portal, state, 0, 100))
+        # Sets of reads are walked through in no order.
+        mixed = state in (State.QUEUED, State.IN_DOUBT)
+        assert rows == (sorted(listed, key=lambda row: row.id) if mixed else listed)
+
+    @rule(after=st.sampled_from(["", *PORTALS]), states=st.sets(st.sampled_from(State), max_size=2))
+    def name_lanes(self, after: str, states: set[State]) -> None:
+        self.both(lambda ledger: lanes_behind(ledger, after, states))
 
     @rule(portal=portals, probe=st.booleans(), remedy=st.sampled_from(["", "Mend it."]))
     def hold(self, portal: str, probe: bool, remedy: str) -> None:
