@@ -51,6 +51,10 @@ class Post:
         if not self._ready.is_set():
             self._ready.set()
 
+    def __len__(self) -> int:
+        """How many notes wait."""
+        return len(self._notes)
+
     def start(self, hostname: str) -> None:
         """Begin to publish what is noted, as events of this worker."""
         self.hostname = hostname
@@ -80,7 +84,7 @@ class Post:
             exchange = get_exchange(connection, name=self._app.conf.event_exchange)
             while True:
                 self._ready.clear()
-                for group in _groups(self._taken()):
+                for group in groups_of(self._taken()):
                     self._publish(group, producer, exchange)
                 if self._stopping.is_set() and not self._notes:
                     return
@@ -138,7 +142,7 @@ def tasks_are_watched(worker: Any) -> bool:
     return bool(dispatcher and dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
 
 
-def _groups(events: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+def groups_of(events: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
     """Events in their order, as they may travel together."""
     group: list[dict[str, Any]] = []
     for event in events:

@@ -106,7 +106,7 @@ class Supervisor:
             log.info("worker.stopped", exit_code=code)
             return 0 if code == -signal.SIGTERM else exit_code(code)
         if code == DISMISSED:
-            log.info("worker.dismissed")
+            log.info("worker.stopped", exit_code=code)
             return 0
         if code in FINAL:
             log.error("worker.refused", exit_code=code)
