@@ -18,7 +18,7 @@ from config.redaction import redact_value
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
 from tasks.errors import InvalidPayment, LedgerUnavailable
-from tasks.payment import parse_payment
+from tasks.payment import is_our_id, parse_payment
 from tasks.producer import find_payment, open_payments
 from tasks.result import refusal_of
 
@@ -54,7 +54,9 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         raise InvalidPayment(f"payments must be a list of at most {LARGEST_BULK}; split it into several messages")
     parsed = [_item(self.request.id, portal, index, item) for index, item in enumerate(payments)]
     places = [index for index, item in enumerate(parsed) if isinstance(item, NewPayment)]
-    opened = _opened([item for item in parsed if isinstance(item, NewPayment)])
+    asked = [item for item in parsed if isinstance(item, NewPayment)]
+    opened = _opened(asked)
+    _announce(self.app, asked, opened)
     rejected = {index: str(item) for index, item in enumerate(parsed) if isinstance(item, InvalidPayment)}
     for index, outcome in zip(places, opened, strict=True):
         if isinstance(outcome, Conflict | UnknownPortal):
@@ -64,6 +66,13 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         "joined": _count(opened, Joined) + _count(opened, AlreadyPaid),
         "rejected": [{"index": index, "error": rejected[index]} for index in sorted(rejected)],
     }
+
+
+def _announce(app: Any, asked: Sequence[NewPayment], opened: Sequence[Opened]) -> None:
+    """Let whoever watches the worker see the items that have a name of their own; the others are seen when sent."""
+    if tell := getattr(app, "payments_opened", None):
+        named = [pair for pair in zip(asked, opened, strict=True) if not is_our_id(pair[0].id)]
+        tell([request for request, _ in named], [outcome for _, outcome in named], {})
 
 
 def _leave_payments_alone(message_id: str) -> None:

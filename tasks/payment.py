@@ -11,6 +11,7 @@ from tasks.errors import InvalidPayment
 LARGEST_ID = 2**53 - 1  # the largest whole number that every JSON reader keeps exact
 LONGEST_TEXT = 255
 PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_OURS = re.compile(r"[a-z2-7]{16}|[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 FIELDS = ("portal", "invoice_id", "pay_system_id", "bx_rest_handler", "idempotency_key")
 
 
@@ -42,6 +43,11 @@ def new_ids(count: int) -> list[str]:
     """
     letters = b32encode(os.urandom(10 * count)).decode().lower()
     return [letters[at : at + 16] for at in range(0, 16 * count, 16)]
+
+
+def is_our_id(handle: str) -> bool:
+    """Whether a name looks as if our own doors gave it (`new_ids`, an import's, a bulk item's): no message bears it."""
+    return _OURS.fullmatch(handle) is not None
 
 
 def is_handle(value: object) -> bool:

@@ -24,6 +24,7 @@ from limiter.redis import RedisLimiter
 from worker.admission import Admission
 from worker.deps import Deps, quiet_after_claim_s
 from worker.dispatcher import Dispatcher
+from worker.events import Events
 from worker.parked import ParkedMessages
 from worker.parking import ParkingPlace
 from worker.probing import Prober
@@ -49,8 +50,9 @@ MOST_ATTEMPTS = 5
 class Runtime:
     """Runs the dispatcher, the admission, the sweeper and the prober on a loop in a thread of its own."""
 
-    def __init__(self, settings: Settings, backend: Any) -> None:
+    def __init__(self, settings: Settings, backend: Any, events: Events | None = None) -> None:
         self._settings = settings
+        self._events = events
         self._backend = backend
         self._thread = threading.Thread(target=self._run, name="payments", daemon=True)
         self._started = threading.Event()
@@ -59,6 +61,7 @@ class Runtime:
         self._failure: BaseException | None = None
         self.admission: Admission
         self.parking: ParkingPlace
+        self.results: Results
 
     def start(self, maybe_stop: Callable[[], None]) -> None:
         """Return when the loop works; raises what kept it from starting.
@@ -90,7 +93,11 @@ class Runtime:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with open_parts(self._settings, self._backend) as deps, _open_parked(self._settings) as parked:
+        async with (
+            open_parts(self._settings, self._backend, self._events) as deps,
+            _open_parked(self._settings) as parked,
+        ):
+            self.results = deps.results
             self.parking = parking = ParkingPlace(parked, deps.ledger, deps.results, self._loop)
             self.admission = admission = Admission(deps.ledger, deps.results, self._loop)
             dispatcher = Dispatcher(_owner(), deps)
@@ -146,7 +153,7 @@ def _owner() -> str:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
+async def open_parts(settings: Settings, backend: Any, events: Events | None = None) -> AsyncIterator[Deps]:
     """Connect everything that a process works with; closed in the opposite order."""
     redis = async_redis_client(settings.redis_url, max_connections=REDIS_CONNECTIONS, decode_responses=False)
     quiet_s = quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s)
@@ -171,7 +178,7 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
             client=client,
             registry=registry,
             renewal=Renewal(redis, registry, client, allow_insecure=settings.allow_insecure_portals),
-            results=Results(mailbox, ledger),
+            results=Results(mailbox, ledger, events),
             quarantine=asyncio.Lock(),
             clock=clock,
             http_total_s=settings.http_total_s,

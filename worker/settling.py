@@ -37,6 +37,7 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
     for row in settled:
         _tell(row, bound_log)
     _alarm(lane, [row for row in settled if _is_unread(row)])
+    deps.results.events.requeued([row.payment for row in settled if row.payment.state is State.QUEUED])
     deps.results.show_started([row.payment for row in settled if row.payment.state in OPEN])
     deps.results.deliver_beside([Undelivered(handle, row.payment) for row in settled for handle in row.handles])
 
