@@ -45,15 +45,40 @@ ROUTES: Final = (
     Route(method="POST", path="/v1/payments", handler=accept, roles=PAYERS, largest_body=LARGEST_BULK),
     Route(method="GET", path="/v1/payments", handler=list_payments, roles=READERS),
     Route(method="GET", path="/v1/payments/{id}", handler=show_payment, roles=READERS),
-    Route(method="POST", path="/v1/payments/{id}/retry", handler=retry, roles=CHANGERS, largest_body=SMALL, action=RETRY),
-    Route(method="POST", path="/v1/payments/{id}/cancel", handler=cancel, roles=CHANGERS, largest_body=SMALL, action=CANCEL),
+    Route(
+        method="POST", path="/v1/payments/{id}/retry", handler=retry, roles=CHANGERS, largest_body=SMALL, action=RETRY
+    ),
+    Route(
+        method="POST",
+        path="/v1/payments/{id}/cancel",
+        handler=cancel,
+        roles=CHANGERS,
+        largest_body=SMALL,
+        action=CANCEL,
+    ),
     Route(method="GET", path="/v1/doubts", handler=list_doubts, roles=READERS),
-    Route(method="POST", path="/v1/doubts/{id}/verify", handler=verify, roles=CHANGERS, largest_body=SMALL, action=VERIFY),
-    Route(method="POST", path="/v1/doubts/{id}/resolve", handler=resolve, roles=CHANGERS, largest_body=SMALL, action=RESOLVE),
+    Route(
+        method="POST", path="/v1/doubts/{id}/verify", handler=verify, roles=CHANGERS, largest_body=SMALL, action=VERIFY
+    ),
+    Route(
+        method="POST",
+        path="/v1/doubts/{id}/resolve",
+        handler=resolve,
+        roles=CHANGERS,
+        largest_body=SMALL,
+        action=RESOLVE,
+    ),
     Route(method="GET", path="/v1/portals", handler=list_portals, roles=READERS),
     Route(method="GET", path="/v1/portals/{key}", handler=show_portal, roles=READERS),
     Route(method="POST", path="/v1/portals/{key}/hold", handler=hold, roles=CHANGERS, largest_body=SMALL, action=HOLD),
-    Route(method="POST", path="/v1/portals/{key}/resume", handler=resume, roles=CHANGERS, largest_body=SMALL, action=RESUME),
+    Route(
+        method="POST",
+        path="/v1/portals/{key}/resume",
+        handler=resume,
+        roles=CHANGERS,
+        largest_body=SMALL,
+        action=RESUME,
+    ),
     Route(method="GET", path="/openapi.json", handler=show_document, roles=READERS),
     Route(method="GET", path="/docs", handler=show_page, roles=READERS),
 )
