@@ -17,6 +17,7 @@ COPY tasks/ tasks/
 COPY worker/ worker/
 COPY web/ web/
 COPY access/ access/
+COPY metrics/ metrics/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/

@@ -30,7 +30,7 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         worker.quiet = True  # no banner: every line of a process is JSON
-        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend)
+        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend, node=worker.hostname)
 
     def start(self, worker: Any) -> None:
         """Called by Celery once, in the main process."""

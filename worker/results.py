@@ -18,6 +18,7 @@ from celery.exceptions import TaskRevokedError
 from config.failpoints import failpoint
 from ledger.ledger import Ledger, Undelivered
 from ledger.payment import Handle, Payment, State
+from metrics.work import Work
 from tasks.result import failure_of, result_of
 
 log = structlog.get_logger(__name__)
@@ -91,7 +92,8 @@ class CeleryMailbox:
 class Results:
     """Tells producers what became of their payments."""
 
-    def __init__(self, mailbox: Mailbox, ledger: Ledger) -> None:
+    def __init__(self, mailbox: Mailbox, ledger: Ledger, work: Work | None = None) -> None:
+        self._work = work or Work()
         self._mailbox = mailbox
         self._ledger = ledger
         self._telling: set[asyncio.Task[bool]] = set()
@@ -126,7 +128,9 @@ class Results:
         if not undelivered:
             return True
         metas = [_final(entry) for entry in undelivered]
-        if not await self._quietly(self._put(metas, only_new=False)):
+        arrived = await self._quietly(self._put(metas, only_new=False))
+        self._work.delivered(len(metas), arrived=arrived)
+        if not arrived:
             return False
         failpoint("results.stored", [entry.payment for entry in undelivered])
         await self._quietly(self._ledger.delivered(undelivered))
