@@ -31,6 +31,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "cancel": ("cli.corrections", "cancel", "Withdraw payments that were not sent."),
     "doubts": ("cli.doubts", "doubts", "See payments in doubt, read them again, decide."),
     "parked": ("cli.parked", "parked", "Look at messages that nobody could read."),
+    "health": ("cli.health", "health", "Tell whether Redis answers and the workers consume."),
     "doctor": ("cli.doctor", "doctor", "Check settings, Redis and portals."),
     "demo": ("cli.demo", "demo", "See 500 payments travel from a CSV file to two emulated portals."),
     "chaos": ("cli.chaos", "chaos", "Kill workers and Redis under load and compare ledger and portals."),

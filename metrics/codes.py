@@ -51,7 +51,17 @@ _OF_PORTALS: Final = frozenset(
     }
 )
 _OURS: Final = frozenset(
-    {"ACCEPTED_NOT_PAID", "ANOTHER_PORTAL", "NOT_READABLE", "NO_ANSWER", "NO_CODE", "RESOLVED_UNPAID", "WORKER_DIED"}
+    {
+        "ACCEPTED_NOT_PAID",
+        "ANOTHER_PORTAL",
+        "NOT_READABLE",
+        "NO_ANSWER",
+        "NO_CODE",
+        "OPERATOR",
+        "APP_UNINSTALLED",
+        "RESOLVED_UNPAID",
+        "WORKER_DIED",
+    }
 )
 CODES: Final = _OF_PORTALS | _OURS
 

@@ -1,7 +1,7 @@
 """What the routes work with, built once per process and closed with it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,9 +11,11 @@ from redis.asyncio import Redis
 from bitrix24.client import Client
 from bitrix24.doors import Doors
 from bitrix24.registry import PortalRegistry
+from config.addresses import Transport
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
+from metrics.standing import Looks
 
 # A handful of steps each; what is more waits for a free connection.
 _REDIS_CONNECTIONS: Final = 32
@@ -33,6 +35,7 @@ class Parts:
     registry: PortalRegistry
     doors: Doors
     client: Client
+    looks: Looks
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -53,12 +56,25 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     ledger = RedisLedger(
         redis, lease_s=settings.lease_s, retention_s=settings.retention_days * _DAY_S, max_attempts=1, quiet_s=0
     )
-    async with redis, client:
+    async with redis, client, AsyncExitStack() as stack:
+        broker = await _broker(settings, redis, stack)
+        registry = PortalRegistry(redis, settings.secret_keys)
         yield Parts(
             settings=settings,
             redis=redis,
             ledger=ledger,
-            registry=PortalRegistry(redis, settings.secret_keys),
+            registry=registry,
             doors=Doors(redis, settings.secret_keys),
             client=client,
+            looks=Looks(redis, broker, registry),
         )
+
+
+async def _broker(settings: Settings, redis: Redis, stack: AsyncExitStack) -> Redis | None:
+    """The broker for counting its messages, where it is a Redis; nothing else here speaks to it."""
+    url = settings.broker_url
+    if url == settings.redis_url:
+        return redis
+    if url.partition("://")[0] not in set(Transport):
+        return None
+    return await stack.enter_async_context(async_redis_client(url, max_connections=1, decode_responses=False))

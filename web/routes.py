@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from access.roles import Role
+from access.roles import READERS, Role
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install
+from web.metrics import metrics
 
 # An event of Bitrix24 has about 1,500 bytes.
 SMALL_BODY: Final = 65_536
@@ -27,6 +28,7 @@ class Route:
 ROUTES: Final = (
     Route(method="GET", path="/healthz", handler=is_alive, roles=EVERYBODY),
     Route(method="GET", path="/readyz", handler=is_ready, roles=EVERYBODY),
+    Route(method="GET", path="/metrics", handler=metrics, roles=READERS),
     # The event brings the application's token, and the door's name is a secret of its own.
     Route(method="POST", path="/v1/install/{key}/{door}", handler=install, roles=EVERYBODY),
 )
