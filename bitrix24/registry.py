@@ -174,6 +174,12 @@ class PortalRegistry:
         """What may be shown of one portal; raises UnknownPortal."""
         return _stored(key, await self._raw(key))
 
+    async def some(self, keys: Sequence[str]) -> Sequence[StoredPortal]:
+        """What may be shown of these portals, in one round trip; one that is unknown or unreadable is left out."""
+        raws = await self._redis.hmget(_PORTALS, list(keys)) if keys else []
+        shown = (_readable(key, _text(raw)) for key, raw in zip(keys, raws, strict=True) if raw is not None)
+        return [portal for portal in shown if portal is not None]
+
     async def remove(self, key: str, *, remembered_s: float = 0.0) -> bool:
         """Forget a portal; False where there was none. Its lane is the caller's to look at first.
 

@@ -33,6 +33,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "parked": ("cli.parked", "parked", "Look at messages that nobody could read."),
     "token": ("cli.tokens", "token", "Make, list and revoke tokens for the HTTP doors."),
     "audit": ("cli.audit", "audit", "See who changed what, when and why."),
+    "health": ("cli.health", "health", "Tell whether Redis answers and the workers consume."),
     "doctor": ("cli.doctor", "doctor", "Check settings, Redis and portals."),
     "demo": ("cli.demo", "demo", "See 500 payments travel from a CSV file to two emulated portals."),
     "chaos": ("cli.chaos", "chaos", "Kill workers and Redis under load and compare ledger and portals."),

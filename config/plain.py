@@ -128,6 +128,7 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "B24PAY_LOG_LEVEL": lambda value: LogLevel(value.lower()),
     "B24PAY_LOG_FORMAT": lambda value: LogFormat(value.lower()),
     "B24PAY_WEB_LISTEN": as_listen,
+    "B24PAY_METRICS_LISTEN": as_listen,
     "B24PAY_WEB_URL": as_web_url,
     "B24PAY_WEB_PROXIES": as_networks,
 }

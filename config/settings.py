@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     web_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(as_networks)] = Field(
         (), alias="B24PAY_WEB_PROXIES", description="networks of proxies whose X-Forwarded-For is believed"
     )
+    metrics_listen: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(as_listen)] = Field(
+        None, alias="B24PAY_METRICS_LISTEN", description="host and port where a worker shows metrics and health"
+    )
     failpoints: str | None = Field(
         None, alias="B24PAY_FAILPOINTS", description="for tests only: places where a test may break the process"
     )

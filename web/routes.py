@@ -12,6 +12,7 @@ from web.api.portals import hold, list_portals, resume, show_portal
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install
+from web.metrics import metrics
 from web.openapi import show_document, show_page
 
 # An event of Bitrix24 has about 1,500 bytes.
@@ -39,6 +40,7 @@ class Route:
 ROUTES: Final = (
     Route(method="GET", path="/healthz", handler=is_alive, roles=EVERYBODY),
     Route(method="GET", path="/readyz", handler=is_ready, roles=EVERYBODY),
+    Route(method="GET", path="/metrics", handler=metrics, roles=READERS),
     # The event brings the application's token, and the door's name is a secret of its own.
     Route(method="POST", path="/v1/install/{key}/{door}", handler=install, roles=EVERYBODY),
     # The largest body is that of one stream of payments; what is no stream is bounded far below it.

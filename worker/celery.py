@@ -37,7 +37,7 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
         worker.quiet = True  # no banner: every line of a process is JSON
         events = PaymentEvents(worker.app.post, lambda: tasks_are_watched(worker))
         worker.app.payments_opened = events.received
-        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend, events)
+        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend, events, node=worker.hostname)
 
     def start(self, worker: Any) -> None:
         """Called by Celery once, in the main process."""

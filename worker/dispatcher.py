@@ -1,6 +1,7 @@
 """Take due lanes as long as there is room, one task each, and keep their leases alive."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -29,15 +30,17 @@ UNUSABLE_WAIT_S = 30.0  # a lane whose credential this process cannot read is le
 class Dispatcher:
     """Drives lanes until it is stopped."""
 
-    def __init__(self, owner: str, deps: Deps) -> None:
+    def __init__(self, owner: str, deps: Deps, turned: Callable[[], None] = lambda: None) -> None:
         self._owner = owner
+        self._turned = turned  # is told that the dispatcher lives
         self._deps = deps
         self._clock = deps.clock
         self._lanes: dict[str, Lane] = {}
         self._driving: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._epoch = 0
-        self._load = Load()
+        self._load = Load(deps.work.late)
+        deps.work.shows(lanes=lambda: len(self._driving), requests=lambda: self._load.requests)
 
     async def run(self) -> None:
         """Take and drive lanes; returns after `stop` when every lane has been handed back."""
@@ -63,15 +66,17 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         """Take what is due, or sleep until something is."""
+        self._turned()
         began = self._clock()
         asked = min(MOST_LANES - len(self._driving), TAKEN_AT_ONCE)
         if not asked:
-            await asyncio.wait(self._driving, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._driving, timeout=LONGEST_SLEEP_S, return_when=asyncio.FIRST_COMPLETED)
             return
         try:
             leases, next_s = await self._deps.ledger.take(self._owner, asked)
             self._note_epoch(self._deps.ledger.epoch)
             if leases:
+                self._deps.work.lanes_taken(len(leases))
                 failpoint("lane.taken", [lease.portal for lease in leases])
             for lease in leases:
                 task = asyncio.create_task(self._drive(lease, began))
@@ -104,6 +109,8 @@ class Dispatcher:
                 try:
                     await self._driven(lane)
                 finally:
+                    if lane.lost:
+                        self._deps.work.lease_lost()
                     # This process may have taken the lane again meanwhile, after the lease was lost in an outage.
                     if self._lanes.get(lease.portal) is lane:
                         del self._lanes[lease.portal]

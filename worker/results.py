@@ -18,6 +18,7 @@ from celery.exceptions import TaskRevokedError
 from config.failpoints import failpoint
 from ledger.ledger import Ledger, Undelivered
 from ledger.payment import Handle, Payment, State
+from metrics.work import Work
 from tasks.result import failure_of, result_of
 from worker.events import Events, Unwatched
 
@@ -92,7 +93,10 @@ class CeleryMailbox:
 class Results:
     """Tells producers, and whoever watches, what becomes of payments."""
 
-    def __init__(self, mailbox: Mailbox, ledger: Ledger, events: Events | None = None) -> None:
+    def __init__(
+        self, mailbox: Mailbox, ledger: Ledger, events: Events | None = None, work: Work | None = None
+    ) -> None:
+        self._work = work or Work()
         self._mailbox = mailbox
         self._ledger = ledger
         self.events = events or Unwatched()
@@ -137,7 +141,9 @@ class Results:
         if not undelivered:
             return True
         metas = [_final(entry) for entry in undelivered]
-        if not await self._quietly(self._put(metas, only_new=False)):
+        arrived = await self._quietly(self._put(metas, only_new=False))
+        self._work.delivered(len(metas), arrived=arrived)
+        if not arrived:
             return False
         self.events.ended(undelivered)
         failpoint("results.stored", [entry.payment for entry in undelivered])

@@ -30,8 +30,10 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
         settled = await durably(lane, lambda: deps.ledger.settle(lane.lease, decisions))
     except LeaseLost:
         log.warning("lease.lost", portal=lane.key, payments=len(decisions))
+        lane.lost = True
         lane.close()
         return
+    deps.work.settled(decisions, settled)
     failpoint("lane.settled", [row.payment for row in settled])
     bound_log = log.bind()  # once for all lines: a module's logger makes itself anew for each
     for row in settled:

@@ -24,6 +24,7 @@ FOLDERS = (
     "worker",
     "web",
     "access",
+    "metrics",
     "bitrix24",
     "ledger",
     "limiter",

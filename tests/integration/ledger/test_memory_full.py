@@ -114,5 +114,6 @@ def test_every_step_says_what_it_may_do_without_memory():
         "find",
         "find_invoice",
         "portals",
+        "overview",
     }
     assert len(set(flags.values())) == 3
