@@ -1,5 +1,6 @@
 """What every ledger keeps; run over memory in the unit tier and over a real server in the integration tier."""
 
+from tests.conformance.ledger.calling import Calling
 from tests.conformance.ledger.deciding import Deciding
 from tests.conformance.ledger.delivering import Delivering
 from tests.conformance.ledger.driving import Driving
@@ -12,5 +13,7 @@ from tests.conformance.ledger.operating import Operating
 from tests.conformance.ledger.settling import Settling
 
 
-class LedgerSuite(Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing):
+class LedgerSuite(
+    Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing, Calling
+):
     """Subclass it and provide the fixture `world`."""
