@@ -17,6 +17,7 @@ COPY tasks/ tasks/
 COPY worker/ worker/
 COPY web/ web/
 COPY access/ access/
+COPY callbacks/ callbacks/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/

@@ -47,7 +47,12 @@ def rotate(output: Output, *, dry_run: bool) -> int:
         async with open_session() as session:
             portals = await session.registry.reseal(dry_run=dry_run)
             doors = await session.doors.reseal(dry_run=dry_run)
-        became = {**portals, **{f"{key} (invitation)": outcome for key, outcome in doors.items()}}
+            signing = await session.signing_secrets.reseal(dry_run=dry_run)
+        became = {
+            **portals,
+            **{f"{key} (invitation)": outcome for key, outcome in doors.items()},
+            **{f"{host} (signing secret)": outcome for host, outcome in signing.items()},
+        }
         _tell(output, became, dry_run=dry_run)
         return _ending(became)
 

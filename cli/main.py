@@ -30,6 +30,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "retry": ("cli.corrections", "retry", "Queue failed payments again."),
     "cancel": ("cli.corrections", "cancel", "Withdraw payments that were not sent."),
     "doubts": ("cli.doubts", "doubts", "See payments in doubt, read them again, decide."),
+    "callback": ("cli.callbacks", "callback", "Tell others of payments' ends: secrets, what failed, sending again."),
     "parked": ("cli.parked", "parked", "Look at messages that nobody could read."),
     "doctor": ("cli.doctor", "doctor", "Check settings, Redis and portals."),
     "demo": ("cli.demo", "demo", "See 500 payments travel from a CSV file to two emulated portals."),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bitrix24.doors import Doors
     from bitrix24.registry import PortalRegistry
     from bitrix24.renewal import Renewal
+    from callbacks.signing import SigningSecrets
     from config.plain import PlainSettings
     from config.settings import Settings
     from ledger.ledger import LaneView
@@ -50,6 +51,13 @@ class Session:
         from bitrix24.doors import Doors
 
         return Doors(self.redis, self.settings.secret_keys)
+
+    @cached_property
+    def signing_secrets(self) -> "SigningSecrets":
+        """What callbacks are signed with."""
+        from callbacks.signing import SigningSecrets
+
+        return SigningSecrets(self.redis, self.settings.secret_keys)
 
     def portal_client(self) -> "Client":
         """A client for live checks of portals; open it with `async with`."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from access.roles import Role
+from access.roles import CHANGERS, READERS, Role
+from web.callbacks import list_callbacks, resend_callback
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install
@@ -29,4 +30,6 @@ ROUTES: Final = (
     Route(method="GET", path="/readyz", handler=is_ready, roles=EVERYBODY),
     # The event brings the application's token, and the door's name is a secret of its own.
     Route(method="POST", path="/v1/install/{key}/{door}", handler=install, roles=EVERYBODY),
+    Route(method="GET", path="/v1/callbacks", handler=list_callbacks, roles=READERS),
+    Route(method="POST", path="/v1/callbacks/{id}/resend", handler=resend_callback, roles=CHANGERS),
 )

@@ -24,6 +24,7 @@ FOLDERS = (
     "worker",
     "web",
     "access",
+    "callbacks",
     "bitrix24",
     "ledger",
     "limiter",

@@ -26,6 +26,7 @@ BOXES = frozenset(
         "benchmarks",
         "web",
         "access",
+        "callbacks",
     }
 )
 
@@ -48,9 +49,10 @@ RULES = {
     "access": Rule(frozenset({"config"}), never=CELERY | {"aiohttp"}),
     "emulator": Rule(never=CELERY | {"redis"}),
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
-    "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24"})),
+    "callbacks": Rule(frozenset({"config", "tasks", "ledger", "bitrix24"}), never=CELERY),
+    "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24", "callbacks"})),
     # Celery is how payments travel between others; who comes by HTTP writes the ledger (issue 6 adds what it needs).
-    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access"}), never=CELERY),
+    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access", "callbacks"}), never=CELERY),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
     "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.
