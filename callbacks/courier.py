@@ -7,7 +7,7 @@ between leaves it to the end of the lease, and the receiver gets the same once m
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from bitrix24.registry import RegistryError
 from callbacks.letter import body_of, type_of
-from callbacks.schedule import Answer, Silence, judge
+from callbacks.schedule import WAITS_S, Answer, Patience, Silence, judge
 from callbacks.sending import TOTAL_S, Sender
 from callbacks.signing import NoSigningSecret, SigningSecrets
 from config.failpoints import failpoint
@@ -48,13 +48,14 @@ class Courier:
         sender: Sender,
         *,
         lease_s: float = LEASE_S,
+        waits_s: Sequence[float] = WAITS_S,
         luck: Callable[[], float] = random.random,
     ) -> None:
         self._outbox = outbox
         self._secrets = secrets
         self._sender = sender
         self._lease_s = lease_s
-        self._luck = luck
+        self._patience = Patience(luck, waits_s)
         self._under_way: dict[asyncio.Task[None], str] = {}
         self._silent: set[str] = set()
 
@@ -129,7 +130,7 @@ class Courier:
             came = await self._send(callback)
             failpoint("callback.sent", [callback.payment])
             self._remember(callback.to.host, came)
-            outcome = judge(came, callback.tries, datetime.now(UTC), self._luck)
+            outcome = judge(came, callback.tries, datetime.now(UTC), self._patience)
             await self._write(callback, outcome)
             _tell(callback, outcome)
         except (RedisError, OSError) as error:

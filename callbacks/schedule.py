@@ -5,7 +5,7 @@
 anything else, nothing   tried again after a growing wait, or as late as Retry-After says; given up after 3 days
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -36,28 +36,40 @@ class Silence:
     reason: str
 
 
-def judge(came: Answer | Silence, tries: int, now: datetime, luck: Callable[[], float]) -> Outcome:
-    """What is written down after so many tries; `luck` gives a number from 0 to 1."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited between attempts; `luck` gives a number from 0 to 1."""
+
+    luck: Callable[[], float]
+    waits_s: Sequence[float] = WAITS_S
+
+    def wait_s(self, tries: int) -> float | None:
+        """The wait after so many tries; None when it was the last one."""
+        if tries > len(self.waits_s):
+            return None
+        return self.waits_s[max(1, tries) - 1] * (1 + JITTER * self.luck())
+
+
+def judge(came: Answer | Silence, tries: int, now: datetime, patience: Patience) -> Outcome:
+    """What is written down after so many tries."""
     match came:
         case Silence(reason):
-            return _again(reason, tries, 0.0, luck)
+            return _again(reason, tries, 0.0, patience)
         case Answer(status) if _OK <= status < _REDIRECTS:
             return Delivered(str(status))
         case Answer(status) if status == _GONE:
             return GivenUp("410: the receiver wants no more of it")
         case Answer(status, retry_after):
             remark = f"{status}: redirects are not followed" if _REDIRECTS <= status < _ERRORS else str(status)
-            return _again(remark, tries, waits_s(retry_after, now), luck)
+            return _again(remark, tries, asked_wait_s(retry_after, now), patience)
 
 
-def _again(remark: str, tries: int, asked_s: float, luck: Callable[[], float]) -> Outcome:
-    if tries > len(WAITS_S):
-        return GivenUp(f"{remark}; {tries} attempts")
-    wait_s = WAITS_S[max(1, tries) - 1] * (1 + JITTER * luck())
-    return TryAgain(remark, max(wait_s, asked_s))
+def _again(remark: str, tries: int, asked_s: float, patience: Patience) -> Outcome:
+    wait_s = patience.wait_s(tries)
+    return GivenUp(f"{remark}; {tries} attempts") if wait_s is None else TryAgain(remark, max(wait_s, asked_s))
 
 
-def waits_s(retry_after: str | None, now: datetime) -> float:
+def asked_wait_s(retry_after: str | None, now: datetime) -> float:
     """The seconds that a Retry-After asks for, as a number or a date; 0 where it says nothing, a day at most."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():

@@ -19,7 +19,7 @@ _PAGE: Final = 200
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-class Since(click.ParamType[datetime]):
+class Since(click.ParamType[datetime, Any]):
     """A moment, or how long ago it was."""
 
     name = "moment"
