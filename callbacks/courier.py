@@ -127,7 +127,7 @@ class Courier:
 
     async def _deliver(self, callback: Callback) -> None:
         try:
-            came = await self._send(callback)
+            came = await self._attempt(callback)
             failpoint("callback.sent", [callback.payment])
             self._remember(callback.to.host, came)
             outcome = judge(came, callback.tries, datetime.now(UTC), self._patience)
@@ -137,6 +137,16 @@ class Courier:
             log.warning("callbacks.unavailable", error=type(error).__name__, retry_s=self._lease_s)
         except Exception as error:
             log.exception("courier.stumbled", error=type(error).__name__)
+
+    async def _attempt(self, callback: Callback) -> Answer | Silence:
+        """One attempt. What we stumble over is no answer either, so that it ends one day."""
+        try:
+            return await self._send(callback)
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            log.exception("courier.stumbled", error=type(error).__name__)
+            return Silence(f"a fault of ours ({type(error).__name__})")
 
     async def _send(self, callback: Callback) -> Answer | Silence:
         try:

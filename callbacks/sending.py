@@ -6,14 +6,16 @@ aiohttp's errors end here, because they carry the address, whose query may be a 
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from bitrix24.hosts import InsideAddress, PublicResolver, is_public_address
+from bitrix24.hosts import InsideAddress, is_public_address
 from callbacks.schedule import Answer, Silence
 from config.callbacks import BadCallback, CallbackRules, read_callback
 from ledger.payment import Destination
@@ -22,24 +24,64 @@ TOTAL_S: Final = 10.0
 CONNECT_S: Final = 5.0
 # An answer is its status. What comes with it is read so far, for the sake of the connection, and dropped.
 BODY_CAP: Final = 16 * 1024
-_KEEP_ALIVE_S: Final = 15.0
+# Shorter than most receivers keep an idle connection (node: 5 s): one that closes while we write costs an attempt.
+_KEEP_ALIVE_S: Final = 4.0
 _RECEIVE_BUFFER: Final = 32 * 1024
 _CONNECTIONS: Final = 100
+_LOOKUP_THREADS: Final = 16
+
+Lookup = Callable[..., list[Any]]  # as `socket.getaddrinfo`
+
+
+class Names(AbstractResolver):
+    """Resolves names in threads of its own: a name server that hangs must not use up those that resolve portals' names.
+
+    With `public_only` a name that leads inside does not resolve.
+    """
+
+    def __init__(self, lookup: Lookup, *, public_only: bool) -> None:
+        self._lookup = lookup
+        self._public_only = public_only
+        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, "callbacks")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a host; raises OSError where there is none."""
+        asked = (host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._lookup, *asked)
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        usable = [
+            ResolveResult(hostname=host, host=where[0], port=port, family=kind, proto=protocol, flags=flags)
+            for kind, _, protocol, _, where in found
+            if not self._public_only or is_public_address(where[0])
+        ]
+        if not usable:
+            raise InsideAddress("the name leads to a private address")
+        return usable
+
+    async def close(self) -> None:
+        """Wait for nobody: what hangs there is nobody's any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Sender:
     """One shared session; an async context manager, to be opened in the loop that uses it."""
 
-    def __init__(self, rules: CallbackRules, *, total_s: float = TOTAL_S) -> None:
+    def __init__(
+        self, rules: CallbackRules, *, total_s: float = TOTAL_S, lookup: Lookup = socket.getaddrinfo
+    ) -> None:
+        self._lookup = lookup
         self._rules = rules
         self._total_s = total_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._names = Names(self._lookup, public_only=not self._rules.allow_insecure)
         connector = aiohttp.TCPConnector(
             limit=_CONNECTIONS,
             keepalive_timeout=_KEEP_ALIVE_S,
-            resolver=None if self._rules.allow_insecure else PublicResolver(),
+            resolver=self._names,
             use_dns_cache=False,
             socket_factory=self._new_socket,
         )
@@ -59,6 +101,7 @@ class Sender:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+            await self._names.close()
 
     async def post(self, to: Destination, body: str, headers: Mapping[str, str]) -> Answer | Silence:
         """Send a body; never raises for what happens on the way."""
