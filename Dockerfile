@@ -18,6 +18,7 @@ COPY worker/ worker/
 COPY web/ web/
 COPY access/ access/
 COPY metrics/ metrics/
+COPY callbacks/ callbacks/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/

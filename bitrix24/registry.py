@@ -107,8 +107,8 @@ class PortalRegistry:
         self, redis: Redis, secret_keys: Sequence[str | HiddenText], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._redis = redis
-        self._fernet = _fernet(secret_keys)
-        self._first = _fernet(secret_keys[:1])
+        self._fernet = fernet_of(secret_keys)
+        self._first = fernet_of(secret_keys[:1])
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
         self._put = redis.register_script(_lua("put_portal"))
@@ -271,7 +271,8 @@ def _credential(stored: StoredPortal, plain: Any) -> Credential:  # what `_plain
     )
 
 
-def _fernet(secret_keys: Sequence[str | HiddenText]) -> MultiFernet | None:
+def fernet_of(secret_keys: Sequence[str | HiddenText]) -> MultiFernet | None:
+    """What seals and opens stored secrets, None without keys; raises SecretKeyMissing where one is unusable."""
     if not secret_keys:
         return None
     try:

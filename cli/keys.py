@@ -62,7 +62,12 @@ def rotate(output: Output, *, dry_run: bool) -> int:
 async def _reseal(session: Session, *, dry_run: bool = False) -> "Mapping[str, Resealed]":
     portals = await session.registry.reseal(dry_run=dry_run)
     doors = await session.doors.reseal(dry_run=dry_run)
-    return {**portals, **{f"{key} (invitation)": outcome for key, outcome in doors.items()}}
+    signing = await session.signing_secrets.reseal(dry_run=dry_run)
+    return {
+        **portals,
+        **{f"{key} (invitation)": outcome for key, outcome in doors.items()},
+        **{f"{host} (signing secret)": outcome for host, outcome in signing.items()},
+    }
 
 
 def _note(act: Act, became: "Mapping[str, Resealed]") -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bitrix24.doors import Doors
     from bitrix24.registry import PortalRegistry
     from bitrix24.renewal import Renewal
+    from callbacks.signing import SigningSecrets
     from config.plain import PlainSettings
     from config.settings import Settings
     from ledger.ledger import LaneView
@@ -66,6 +67,13 @@ class Session:
         from access.audit import Audit
 
         return Audit(self.redis, retention_s=self.settings.retention_days * _DAY_S)
+
+    @cached_property
+    def signing_secrets(self) -> "SigningSecrets":
+        """What callbacks are signed with."""
+        from callbacks.signing import SigningSecrets
+
+        return SigningSecrets(self.redis, self.settings.secret_keys)
 
     def portal_client(self) -> "Client":
         """A client for live checks of portals; open it with `async with`."""

@@ -69,6 +69,8 @@ _HEADER: Final = re.compile(
 # Fernet keys (32 bytes) and what they encrypt.
 _FERNET_KEY: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_=-])")
 _FERNET_TEXT: Final = re.compile(r"(?<![A-Za-z0-9_-])gAAAAA[A-Za-z0-9_-]{60,}=*")
+# What callbacks are signed with (Standard Webhooks).
+_SIGNING_SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/]{16,}=*")
 # A Bitrix24 access token is a run of about 70 hexadecimal digits; a SHA-256 (64) stays readable.
 _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])", re.IGNORECASE)
 
@@ -77,7 +79,7 @@ _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])",
 _PLAIN: Final = re.compile(r"(?:[\w.+-]|(?<=\d):(?=\d)){0,42}")
 
 _KEEPING: Final = (_WEBHOOK, _DOOR, _BEARER, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
-_WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN)
+_WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN, _SIGNING_SECRET)
 _SECRET_NAME: Final = re.compile(rf"(?:.*[_\[-])?(?:{_NAME}|secret_keys?|authorization)\]?", re.IGNORECASE)
 
 

@@ -63,10 +63,12 @@ def enqueue(
     pay_system_id: int | str | None = None,
     bx_rest_handler: str | None = None,
     idempotency_key: str | None = None,
+    callback: str | None = None,
 ) -> Payment:
     """Write a payment into the ledger; when this returns, it is durable and will end.
 
-    Raises InvalidPayment (PaymentConflict) when nothing was accepted, LedgerUnavailable when Redis did not answer.
+    `callback` is an address that is told of the end (docs/callbacks.md). Raises InvalidPayment (PaymentConflict) when
+    nothing was accepted, LedgerUnavailable when Redis did not answer.
     """
     fields = {
         "portal": portal,
@@ -74,6 +76,7 @@ def enqueue(
         "pay_system_id": pay_system_id,
         "bx_rest_handler": bx_rest_handler,
         "idempotency_key": idempotency_key,
+        "callback": callback,
     }
     request = parse_payment(new_ids(1)[0], fields)
     [opened] = open_payments([request])

@@ -9,6 +9,7 @@ from web.api.accepting import accept
 from web.api.doubts import list_doubts, resolve, verify
 from web.api.payments import SMALL, cancel, list_payments, retry, show_payment
 from web.api.portals import hold, list_portals, resume, show_portal
+from web.callbacks import list_callbacks, resend_callback
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install
@@ -83,4 +84,6 @@ ROUTES: Final = (
     ),
     Route(method="GET", path="/openapi.json", handler=show_document, roles=READERS),
     Route(method="GET", path="/docs", handler=show_page, roles=READERS),
+    Route(method="GET", path="/v1/callbacks", handler=list_callbacks, roles=READERS),
+    Route(method="POST", path="/v1/callbacks/{id}/resend", handler=resend_callback, roles=CHANGERS),
 )

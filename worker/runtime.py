@@ -18,8 +18,12 @@ from bitrix24.client import Client
 from bitrix24.fence import clock
 from bitrix24.registry import PortalRegistry
 from bitrix24.renewal import Renewal
+from callbacks.courier import Courier
+from callbacks.sending import Sender
+from callbacks.signing import SigningSecrets
 from config.connections import async_redis_client
 from config.settings import Settings
+from ledger.ledger import Ledger
 from ledger.redis import RedisLedger
 from limiter.redis import RedisLimiter
 from metrics.life import SignsOfLife
@@ -114,6 +118,7 @@ class Runtime:
         async with (
             open_parts(self._settings, self._backend, self._events, self._work) as deps,
             _open_parked(self._settings) as parked,
+            _open_courier(self._settings, deps.ledger) as courier,
             self._open_heart() as heart,
         ):
             self.results = deps.results
@@ -127,6 +132,8 @@ class Runtime:
                 asyncio.create_task(Sweeper(deps.ledger, deps.results).run()),
                 asyncio.create_task(Prober(deps).run()),
                 asyncio.create_task(heart.run()),
+                asyncio.create_task(courier.run()),
+                asyncio.create_task(courier.run_sweeps()),
             ]
             driving = asyncio.create_task(dispatcher.run())
             log.info("runtime.started")
@@ -137,9 +144,8 @@ class Runtime:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            await asyncio.gather(
-                deps.results.finish(PARTS_PATIENCE_S), deps.renewal.finish(PARTS_PATIENCE_S), heart.end()
-            )
+            parts = (deps.results, deps.renewal, courier)
+            await asyncio.gather(*(part.finish(PARTS_PATIENCE_S) for part in parts), heart.end())
             log.info("runtime.stopped")
 
     @asynccontextmanager
@@ -227,6 +233,16 @@ async def _open_parked(settings: Settings) -> AsyncIterator[ParkedMessages]:
     """A connection of its own, so that a flood of unreadable messages holds up no payment."""
     async with async_redis_client(settings.redis_url, max_connections=1, decode_responses=False) as client:
         yield ParkedMessages(client)
+
+
+@asynccontextmanager
+async def _open_courier(settings: Settings, ledger: Ledger) -> AsyncIterator[Courier]:
+    """Signing secrets by a connection of its own; a session of its own, so that receivers hold up no portal."""
+    async with (
+        async_redis_client(settings.redis_url, max_connections=1, decode_responses=False) as client,
+        Sender(settings.callback_rules) as sender,
+    ):
+        yield Courier(ledger.callbacks, SigningSecrets(client, settings.secret_keys), sender)
 
 
 @asynccontextmanager

@@ -113,6 +113,7 @@ def open_payments(requests: Sequence[NewPayment]) -> Step[list[Opened]]:
             "" if ask.pay_system_id is None else str(ask.pay_system_id),
             ask.bx_rest_handler or "",
             ask.idempotency_key or "",
+            *((f"{ask.callback.host} {ask.callback.url}",) if ask.callback else ()),
         )
         for ask in requests
     ]

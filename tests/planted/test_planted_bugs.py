@@ -13,10 +13,11 @@ import pytest
 
 from tests.planted import bugs
 from tests.planted.bugs import Bug
+from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE)
+BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",
@@ -25,6 +26,7 @@ FOLDERS = (
     "web",
     "access",
     "metrics",
+    "callbacks",
     "bitrix24",
     "ledger",
     "limiter",

@@ -1,5 +1,6 @@
 """What every ledger keeps; run over memory in the unit tier and over a real server in the integration tier."""
 
+from tests.conformance.ledger.calling import Calling
 from tests.conformance.ledger.deciding import Deciding
 from tests.conformance.ledger.delivering import Delivering
 from tests.conformance.ledger.driving import Driving
@@ -14,6 +15,6 @@ from tests.conformance.ledger.walking import Walking
 
 
 class LedgerSuite(
-    Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing, Walking
+    Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing, Walking, Calling
 ):
     """Subclass it and provide the fixture `world`."""

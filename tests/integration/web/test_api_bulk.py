@@ -95,7 +95,9 @@ def test_who_sends_a_line_and_waits_gets_its_answer(web: Web, portal: EmulatedPo
 
 
 def _head(length: str) -> bytes:
-    return f"POST {PAYMENTS} HTTP/1.1\r\nHost: b24pay\r\nContent-Type: application/x-ndjson\r\n{length}\r\n\r\n".encode()
+    return (
+        f"POST {PAYMENTS} HTTP/1.1\r\nHost: b24pay\r\nContent-Type: application/x-ndjson\r\n{length}\r\n\r\n".encode()
+    )
 
 
 def test_a_client_that_reads_only_when_it_has_sent_everything_is_served(web: Web, portal: EmulatedPortal):
@@ -133,7 +135,9 @@ def test_a_connection_that_breaks_in_the_middle_has_lost_nothing(web: Web, porta
     assert came[-1]["accepted"] + came[-1]["joined"] == 2000
     assert came[-1]["joined"] >= len(before) >= 1000
     assert {index: came[index]["id"] for index in before} == before
-    rows = [row for state in ("queued", "failed") for row in listed(web, f"portal={portal.key}&state={state}&limit=500")]
+    rows = [
+        row for state in ("queued", "failed") for row in listed(web, f"portal={portal.key}&state={state}&limit=500")
+    ]
     assert sorted(ids(rows)) == sorted(ids(came[:-1]))
     crashed = [each for each in web.events() if each["event"] == "web.crashed"]
     assert crashed == []

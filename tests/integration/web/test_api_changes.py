@@ -84,7 +84,11 @@ def test_a_doubt_is_verified_and_resolved(web: Web, portal: EmulatedPortal):
     unpaid = web.ask("POST", f"/v1/doubts/{second['id']}/resolve", json=said)
     assert (unpaid.status, unpaid.body["status"], unpaid.body["error"]["code"]) == (200, "failed", "RESOLVED_UNPAID")
     for change in ("verify", "resolve"):
-        refused(web.ask("POST", f"/v1/doubts/{first['id']}/{change}", json=said if change == "resolve" else {}), 409, "wrong-state")
+        refused(
+            web.ask("POST", f"/v1/doubts/{first['id']}/{change}", json=said if change == "resolve" else {}),
+            409,
+            "wrong-state",
+        )
     assert noted(web, first["id"], "doubt.resolve") == [("in_doubt", "paid", "seen in the portal")]
 
 
@@ -105,7 +109,11 @@ def test_a_portal_is_held_with_a_reason_and_resumed(web: Web, portal: EmulatedPo
     url = f"/v1/portals/{portal.key}"
     refused(web.ask("POST", f"{url}/hold", json={}), 422, "invalid")
     held = web.ask("POST", f"{url}/hold", json={"reason": "moves this weekend"})
-    assert (held.status, held.body["held"]["code"], held.body["held"]["text"]) == (200, "OPERATOR", "moves this weekend")
+    assert (held.status, held.body["held"]["code"], held.body["held"]["text"]) == (
+        200,
+        "OPERATOR",
+        "moves this weekend",
+    )
     assert web.ask("POST", f"{url}/hold", json={"reason": "second"}).body["held"]["text"] == "moves this weekend"
     assert portal.held() == "OPERATOR"
     for _ in range(2):

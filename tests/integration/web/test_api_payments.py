@@ -133,14 +133,20 @@ WRONG: list[tuple[object, list[tuple[str, str]]]] = [
     ({}, [("/portal", "required"), ("/invoice_id", "required"), ("", "way-to-pay")]),
     ({"portal": "https://acme.bitrix24.com", "invoice_id": 1, "pay_system_id": 1}, [("/portal", "portal-key")]),
     ({"portal": 1, "invoice_id": 1, "pay_system_id": 1}, [("/portal", "portal-key")]),
-    ({"portal": "a", "invoice_id": 0, "pay_system_id": -1}, [("/invoice_id", "whole-number"), ("/pay_system_id", "whole-number")]),
+    (
+        {"portal": "a", "invoice_id": 0, "pay_system_id": -1},
+        [("/invoice_id", "whole-number"), ("/pay_system_id", "whole-number")],
+    ),
     ({"portal": "a", "invoice_id": 2**53, "pay_system_id": 1}, [("/invoice_id", "whole-number")]),
     ({"portal": "a", "invoice_id": 10**400, "pay_system_id": 1}, [("/invoice_id", "whole-number")]),
     ({"portal": "a", "invoice_id": 1.0, "pay_system_id": 1}, [("/invoice_id", "whole-number")]),
     ({"portal": "a", "invoice_id": True, "pay_system_id": 1}, [("/invoice_id", "whole-number")]),
     ({"portal": "a", "invoice_id": "1 ", "pay_system_id": 1}, [("/invoice_id", "whole-number")]),
     ({"portal": "a", "invoice_id": "\u0661", "pay_system_id": 1}, [("/invoice_id", "whole-number")]),
-    ({"portal": "a", "invoice_id": None, "bx_rest_handler": ""}, [("/invoice_id", "whole-number"), ("/bx_rest_handler", "length")]),
+    (
+        {"portal": "a", "invoice_id": None, "bx_rest_handler": ""},
+        [("/invoice_id", "whole-number"), ("/bx_rest_handler", "length")],
+    ),
     ({"portal": "a", "invoice_id": 1, "bx_rest_handler": "a\nb"}, [("/bx_rest_handler", "printable")]),
     ({"portal": "a", "invoice_id": 1, "bx_rest_handler": "x" * 256}, [("/bx_rest_handler", "length")]),
     ({"portal": "a", "invoice_id": 1, "bx_rest_handler": "\ud800"}, [("/bx_rest_handler", "printable")]),
@@ -189,7 +195,12 @@ def test_what_is_no_json_for_everybody_is_refused(web: Web, text: bytes, status:
 
 def test_a_body_of_another_type_is_refused(web: Web):
     """Also one in another encoding, and one that does not say what it is."""
-    for kind in ("text/plain", "application/xml", "application/json; charset=utf-16", "multipart/form-data; boundary=x"):
+    for kind in (
+        "text/plain",
+        "application/xml",
+        "application/json; charset=utf-16",
+        "multipart/form-data; boundary=x",
+    ):
         refused(web.ask("POST", PAYMENTS, data=b"{}", headers={"Content-Type": kind}), 415, "wrong-type")
     refused(web.ask("POST", PAYMENTS, data=b"{}", skip_auto_headers=["Content-Type"]), 415, "wrong-type")
 
