@@ -39,7 +39,7 @@ def _clean_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _ctrl_c_is_heard() -> None:
-    """A shell starts its background jobs with Ctrl-C ignored, and their children inherit that: tests send it to some."""
+    """A shell starts background jobs with Ctrl-C ignored, and their children inherit that: tests send it to some."""
     heed_interrupts()
 
 
