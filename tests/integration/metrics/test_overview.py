@@ -178,9 +178,11 @@ async def test_owed_results_are_counted(world: ServerWorld, client: Redis, looki
     await ended(world, PAID, "h1", "h2")
     seconds, _ = await client.time()
     await client.zadd(PREFIX + "out", {"h1": (seconds - 40) * 1000, "h2": seconds * 1000})
+    await client.zadd(PREFIX + "cb-pending", {"event": (seconds - 90) * 1000})
     owed = await looking.owed()
-    assert owed.results == 2
+    assert (owed.results, owed.callbacks, owed.callbacks_failed) == (2, 1, 0)
     assert 39 <= owed.oldest_s <= 45
+    assert 89 <= owed.callbacks_oldest_s <= 95
 
 
 async def test_signs_of_life_are_said_and_read(client: Redis):

@@ -35,7 +35,7 @@ def a_standing(**changes: object) -> Standing:
             lanes=3, first=[a_lane("acme", queued=5, paid=2)], rest=a_lane("other", queued=1), held={"OPERATOR": 1}
         ),
         "paces": {"acme": PACE},
-        "owed": Owed(results=4, oldest_s=30.0),
+        "owed": Owed(results=4, oldest_s=30.0, callbacks=2, callbacks_oldest_s=60.0, callbacks_failed=1),
         "parked": 1,
         "parkings": 6,
         "workers": {Condition.CONSUMING: 2, Condition.HINDERED: 0, Condition.SILENT: 1},
