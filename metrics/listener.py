@@ -28,8 +28,11 @@ _AGAIN_S: Final = 5.0  # a port that is taken may be free later
 class Listener:
     """Listens from `start` to `stop`; a port that is taken is tried again, because paying matters more."""
 
-    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, pulse: Pulse) -> None:
+    def __init__(
+        self, address: tuple[str, int], registry: CollectorRegistry, pulse: Pulse, *, again_s: float = _AGAIN_S
+    ) -> None:
         self._address = address
+        self._again_s = again_s
         self._registry = registry
         self._pulse = pulse
         self._stopped = threading.Event()
@@ -53,7 +56,7 @@ class Listener:
             server = _Server(self._address, self._registry, self._pulse)
         except OSError as error:
             listen, cause = f"{self._address[0]}:{self._address[1]}", error.strerror or type(error).__name__
-            log.error("metrics.unlistenable", listen=listen, error=cause, retry_s=_AGAIN_S)  # noqa: TRY400 - the text says all
+            log.error("metrics.unlistenable", listen=listen, error=cause, retry_s=self._again_s)  # noqa: TRY400 - the text says all
             return False
         self._server = server
         host, port = server.server_address[:2]
@@ -63,7 +66,7 @@ class Listener:
         return True
 
     def _open_later(self) -> None:
-        while not self._stopped.wait(_AGAIN_S):
+        while not self._stopped.wait(self._again_s):
             if self._open():
                 return
 

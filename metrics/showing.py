@@ -50,6 +50,9 @@ def _families(standing: Standing | None) -> Iterator[Family]:
     yield from _of_paces(standing)
     yield _one("b24pay_results_undelivered", standing.owed.results)
     yield _one("b24pay_results_undelivered_oldest_seconds", standing.owed.oldest_s)
+    yield _one("b24pay_callbacks_pending", standing.owed.callbacks)
+    yield _one("b24pay_callbacks_pending_oldest_seconds", standing.owed.callbacks_oldest_s)
+    yield _one("b24pay_callbacks_failed", standing.owed.callbacks_failed)
     yield _one("b24pay_messages_parked", standing.parked)
     yield _one("b24pay_messages_parked_total", standing.parkings)
     workers = [((condition.value,), float(workers)) for condition, workers in standing.workers.items()]

@@ -47,10 +47,13 @@ class LanesOverview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owed:
-    """Results that their result backend has not taken yet."""
+    """What others have not been told yet: results for the result backend, callbacks for their receivers."""
 
     results: int
     oldest_s: float  # 0 without one
+    callbacks: int = 0  # ends that somebody is to be told of, and was not yet
+    callbacks_oldest_s: float = 0.0
+    callbacks_failed: int = 0  # given up, and remembered for a person
 
 
 class Overview:
@@ -82,14 +85,21 @@ class Overview:
         return LanesOverview(lanes=len(portals), first=named, rest=_together(self._rest, rest), held=held)
 
     async def owed(self) -> Owed:
-        """How many results wait for their delivery, and for how long."""
+        """How much waits for its delivery, and for how long."""
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.zcard(PREFIX + "out")
-            pipe.zrange(PREFIX + "out", 0, 0, withscores=True)
-            (seconds, _), results, oldest = await pipe.execute()
-        since_s = oldest[0][1] / 1000 if oldest else float(seconds)
-        return Owed(results=int(results), oldest_s=max(0.0, float(seconds) - since_s))
+            for key in ("out", "cb-pending"):
+                pipe.zcard(PREFIX + key)
+                pipe.zrange(PREFIX + key, 0, 0, withscores=True)
+            pipe.zcard(PREFIX + "cb-failed")
+            (seconds, _), results, oldest, callbacks, oldest_callback, failed = await pipe.execute()
+        return Owed(
+            results=int(results),
+            oldest_s=_age_s(oldest, float(seconds)),
+            callbacks=int(callbacks),
+            callbacks_oldest_s=_age_s(oldest_callback, float(seconds)),
+            callbacks_failed=int(failed),
+        )
 
     async def _some(self, portals: Sequence[str]) -> LanesOverview:
         from redis.exceptions import NoScriptError
@@ -121,6 +131,11 @@ def _lane(row: list[records.Reply], now_ms: int) -> LaneOverview:
 
 def _since_s(at_ms: int, now_ms: int) -> float:
     return max(0.0, (now_ms - at_ms) / 1000) if at_ms else 0.0
+
+
+def _age_s(oldest: Sequence[tuple[object, float]], now_s: float) -> float:
+    """The age of a sorted set's first member, whose score is when it came (ms)."""
+    return max(0.0, now_s - oldest[0][1] / 1000) if oldest else 0.0
 
 
 def _rank(lane: LaneOverview) -> tuple[int, str]:
