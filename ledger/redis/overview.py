@@ -104,7 +104,7 @@ class Overview:
     async def _some(self, portals: Sequence[str]) -> LanesOverview:
         from redis.exceptions import NoScriptError
 
-        told = (self._most, self._rest, *portals)
+        told: tuple[int | str, ...] = (self._most, self._rest, *portals)
         try:
             raw = await cast("Awaitable[object]", self._client.evalsha(self._script.sha, 1, PREFIX, *told))
         except NoScriptError:

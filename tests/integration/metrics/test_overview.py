@@ -217,7 +217,11 @@ async def test_a_thousand_lanes_make_a_bounded_scrape(client: Redis):
     portals = [PortalKey(f"p{number}") for number in range(1000)]
     await asyncio.gather(*map(ledger.add_lane, portals))
     await ledger.open(
-        [an_ask(f"{portal}-{n}", portal=portal, invoice_id=n + 1) for portal in portals for n in range(1 + (portal == "p7"))]
+        [
+            an_ask(f"{portal}-{n}", portal=portal, invoice_id=n + 1)
+            for portal in portals
+            for n in range(1 + (portal == "p7"))
+        ]
     )
     looks = Looks(client, None, PortalRegistry(client, [SECRET_KEY]))
     standing = await looks.look()
