@@ -1,6 +1,6 @@
 """Thousands of generated requests against a running web process: `python -m tests.api_cases --cases 10000`.
 
-schemathesis makes them from `/openapi.json`: examples, boundaries, random and wrong data, and sequences along the links.
+schemathesis makes them from `/openapi.json`: examples, boundaries, random and wrong data, sequences along the links.
 """
 
 import argparse
@@ -83,7 +83,10 @@ def main() -> int:
             for seed in range(given.seed, given.seed + 100):
                 report = run_cases(web.address, portals, each=given.each, directory=house.directory, seed=seed)
                 total, failures = total + report.cases, failures + report.failures
-                print(f"seed {seed}: {report.cases:,} cases, {len(report.failures)} findings, {total:,} in all", flush=True)
+                print(
+                    f"seed {seed}: {report.cases:,} cases, {len(report.failures)} findings, {total:,} in all",
+                    flush=True,
+                )
                 if report.failures:
                     print(report.text)
                 if total >= given.cases or not report.cases:

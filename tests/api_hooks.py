@@ -18,12 +18,17 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 BEYOND_SCHEMAS = {"printable", "same-key", "cursor"}
 
 _line = st.fixed_dictionaries(
-    {"portal": st.sampled_from([*PORTALS, "nobody"]), "invoice_id": st.integers(-1, 50), "pay_system_id": st.integers(1, 3)},
+    {
+        "portal": st.sampled_from([*PORTALS, "nobody"]),
+        "invoice_id": st.integers(-1, 50),
+        "pay_system_id": st.integers(1, 3),
+    },
     optional={"idempotency_key": st.text(max_size=5), "x": st.none()},
 )
 _text = st.one_of(_line.map(json.dumps), st.text(max_size=20), st.just(""))
 schemathesis.openapi.media_type(
-    "application/x-ndjson", st.lists(_text, min_size=1, max_size=6).map(lambda lines: "\n".join(lines).encode("utf-8", "replace"))
+    "application/x-ndjson",
+    st.lists(_text, min_size=1, max_size=6).map(lambda lines: "\n".join(lines).encode("utf-8", "replace")),
 )
 
 

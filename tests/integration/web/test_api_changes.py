@@ -5,7 +5,7 @@ import pytest
 from ledger.payment import Evidence, Refusal
 from ledger.verdict import Failed, InDoubt, Paid
 from tests.house import EmulatedPortal, House
-from tests.integration.web.api_house import drive, pay
+from tests.integration.web.api_house import drive, noted, pay
 from tests.integration.web.conftest import Place, Web, refused
 
 PAID = Paid(Evidence.READ_BACK)
@@ -22,13 +22,6 @@ def web(place: Place) -> Web:
 def portal(house: House) -> EmulatedPortal:
     """A portal of this test's own."""
     return house.add_portal()
-
-
-def noted(web: Web, subject: str, action: str) -> list[tuple[object, ...]]:
-    """What the log says of changes of one thing."""
-    lines = [each for each in web.events() if each["event"] == "web.changed"]
-    ours = [each for each in lines if (each["subject"], each["action"]) == (subject, action)]
-    return [(each["before"], each["after"], each["why"]) for each in ours]
 
 
 def test_a_failed_payment_is_retried(web: Web, portal: EmulatedPortal):
@@ -84,7 +77,11 @@ def test_a_doubt_is_verified_and_resolved(web: Web, portal: EmulatedPortal):
     unpaid = web.ask("POST", f"/v1/doubts/{second['id']}/resolve", json=said)
     assert (unpaid.status, unpaid.body["status"], unpaid.body["error"]["code"]) == (200, "failed", "RESOLVED_UNPAID")
     for change in ("verify", "resolve"):
-        refused(web.ask("POST", f"/v1/doubts/{first['id']}/{change}", json=said if change == "resolve" else {}), 409, "wrong-state")
+        refused(
+            web.ask("POST", f"/v1/doubts/{first['id']}/{change}", json=said if change == "resolve" else {}),
+            409,
+            "wrong-state",
+        )
     assert noted(web, first["id"], "doubt.resolve") == [("in_doubt", "paid", "seen in the portal")]
 
 
@@ -105,7 +102,11 @@ def test_a_portal_is_held_with_a_reason_and_resumed(web: Web, portal: EmulatedPo
     url = f"/v1/portals/{portal.key}"
     refused(web.ask("POST", f"{url}/hold", json={}), 422, "invalid")
     held = web.ask("POST", f"{url}/hold", json={"reason": "moves this weekend"})
-    assert (held.status, held.body["held"]["code"], held.body["held"]["text"]) == (200, "OPERATOR", "moves this weekend")
+    assert (held.status, held.body["held"]["code"], held.body["held"]["text"]) == (
+        200,
+        "OPERATOR",
+        "moves this weekend",
+    )
     assert web.ask("POST", f"{url}/hold", json={"reason": "second"}).body["held"]["text"] == "moves this weekend"
     assert portal.held() == "OPERATOR"
     for _ in range(2):

@@ -34,12 +34,16 @@ def test_the_document_has_every_route_and_no_other(document: dict[str, Any]):
         assert node["x-roles"] == sorted(route.roles)
         assert bool(node["security"]) is bool(route.roles)
         assert node["summary"].endswith(".")
-        assert [each["name"] for each in node["parameters"] if each["in"] == "path"] == re.findall(r"{(\w+)}", route.path)
+        assert [each["name"] for each in node["parameters"] if each["in"] == "path"] == re.findall(
+            r"{(\w+)}", route.path
+        )
 
 
 def test_every_route_of_the_api_says_what_it_takes_and_answers(document: dict[str, Any]):
     """Under a name of its own, with types that are all there."""
-    handlers = {route.handler for route in ROUTES if route.path.startswith(("/v1/payments", "/v1/doubts", "/v1/portals"))}
+    handlers = {
+        route.handler for route in ROUTES if route.path.startswith(("/v1/payments", "/v1/doubts", "/v1/portals"))
+    }
     assert handlers == set(OPERATIONS)
     names = [node["operationId"] for item in document["paths"].values() for node in item.values()]
     assert len(names) == len(set(names))

@@ -136,7 +136,10 @@ def test_a_cursor_of_another_list_is_refused(web: Web, mixed: tuple[EmulatedPort
 @pytest.mark.parametrize(
     ("query", "parameters"),
     [
-        ("state=unknown&limit=0&portal=HOST&invoice=x&since=yesterday&until=1", "state limit portal invoice since until"),
+        (
+            "state=unknown&limit=0&portal=HOST&invoice=x&since=yesterday&until=1",
+            "state limit portal invoice since until",
+        ),
         ("limit=501&code=&cursor=", "limit code cursor"),
         ("limit=1&limit=2&stat=paid", "limit stat"),
         ("since=2026-02-30T00:00:00Z", "since"),

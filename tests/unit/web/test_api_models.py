@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.walks import Place
@@ -27,7 +27,9 @@ numbers = st.one_of(
     st.booleans(),
     st.floats(allow_nan=False),
 )
-texts = st.one_of(st.none(), st.text(max_size=300), st.sampled_from(["acme", "a.b", "A", "-a", "x" * 64]), st.integers())
+texts = st.one_of(
+    st.none(), st.text(max_size=300), st.sampled_from(["acme", "a.b", "A", "-a", "x" * 64]), st.integers()
+)
 bodies = st.fixed_dictionaries(
     {},
     optional={
@@ -42,6 +44,7 @@ bodies = st.fixed_dictionaries(
 
 
 @given(bodies)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # the first text loads a table
 def test_the_api_takes_exactly_what_the_producers_door_takes(body: dict[str, Any]):
     """The same fields are right and wrong, and make the same payment."""
     read = validated(PaymentRequest, body)
@@ -61,13 +64,20 @@ def test_the_pattern_of_digits_ends_exactly_at_the_largest(number: int, zeros: i
     assert bool(re.search(digits_up_to(LARGEST_ID), "0" * zeros + str(number))) is (1 <= number <= LARGEST_ID)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_json_is_read_as_everybody_reads_it(value: object):
     """Nothing that is right is refused or changed."""
     assert parse(json.dumps(value).encode()) == value
 
 
-@pytest.mark.parametrize("text", ['{"a":1,"a":1}', '[{"b":{"a":1,"a":2}}]', "NaN", "[Infinity]", "[" * 10_000, "01", "'a'", ""])
+@pytest.mark.parametrize(
+    "text", ['{"a":1,"a":1}', '[{"b":{"a":1,"a":2}}]', "NaN", "[Infinity]", "[" * 10_000, "01", "'a'", ""]
+)
 def test_what_readers_read_in_different_ways_is_refused(text: str):
     """Each is 400 with a cause."""
     with pytest.raises(Problem) as refusal:
@@ -82,7 +92,9 @@ def test_a_number_beyond_what_is_exact_is_no_number():
 
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=10)
-places = st.builds(Place, st.sampled_from("rqxsdpcf"), st.integers(0, 2**64 - 1).map(str), st.lists(names, max_size=4).map(tuple))
+places = st.builds(
+    Place, st.sampled_from("rqxsdpcf"), st.integers(0, 2**64 - 1).map(str), st.lists(names, max_size=4).map(tuple)
+)
 
 
 @given(places, st.integers(0, 5))
@@ -130,6 +142,12 @@ def test_a_cursor_that_was_tampered_with_reaches_no_ledger(parts: object):
 
 def test_names_of_keys_and_of_places_never_meet():
     """A key alone, and a place under a key, are named apart."""
-    made = [named_by_key("k"), named_by_key("k\x000"), named_by_place("k", 0), named_by_place("k", 1), named_by_place("k0", 0)]
+    made = [
+        named_by_key("k"),
+        named_by_key("k\x000"),
+        named_by_place("k", 0),
+        named_by_place("k", 1),
+        named_by_place("k0", 0),
+    ]
     assert len(set(made)) == len(made)
     assert all(re.fullmatch(r"[a-z2-7]{16}", name) for name in made)
