@@ -1,6 +1,6 @@
 """Thousands of generated requests against a running web process: `python -m tests.api_cases --cases 10000`.
 
-schemathesis makes them from `/openapi.json`: examples, boundaries, random and wrong data, and sequences along the links.
+schemathesis makes them from `/openapi.json`: examples, boundaries, random and wrong data, sequences along the links.
 """
 
 import argparse

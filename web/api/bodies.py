@@ -40,6 +40,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
         twice = next(name for n, name in enumerate(names) if name in names[:n])
         raise _Unreadable(f"the name {shown(twice)} stands twice in one object")
+    if any("\ud800" <= sign <= "\udfff" for name in read if not name.isascii() for sign in name):
+        raise _Unreadable("a name has half a character (a lone surrogate)")
     return read
 
 

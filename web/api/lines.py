@@ -1,6 +1,7 @@
 """Lines of a body as they come: read in a task of their own, so that the next are there when the last are written."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,8 @@ LONGEST_LINE: Final = 4096  # bytes; a payment has a few hundred
 # Lines of one step of the ledger (`ledger.redis.steps.OPEN_CHUNK`).
 CHUNK: Final = 400
 _AHEAD: Final = 2  # chunks
+# 100,000 payments take ten seconds or so; whoever trickles keeps others out.
+LONGEST_S: Final = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Lines:
         self._request = request
         self._most = most
         self._idle_s = idle_s
-        self._ready: asyncio.Queue[list[Line]] = asyncio.Queue(_AHEAD)
+        self._ready: asyncio.Queue[list[Line]] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_AHEAD)
         self._rest = bytearray()
         self._overlong = False  # the line that is being read has too many bytes
         self._number = self._index = 0
@@ -45,29 +49,33 @@ class Lines:
 
     async def next(self) -> list[Line]:
         """The next lines, in order; none at the end."""
-        return await self._ready.get()
+        chunk = await self._ready.get()
+        self._room.release()
+        return chunk
 
     async def read(self) -> None:
         """Read to the end of the body, or to what makes an end of it."""
         try:
             await self._read()
         except TimeoutError:
-            self.problem = Problem(408, "too-slow", "No line came for a long time.", "Send the rest again.")
+            self.problem = Problem(408, "too-slow", "The lines came too slowly.", "Send the rest again.")
         except Broken:
             self.problem = Problem(400, "broken-body", "The body ended before its end.", "Send the rest again.")
-        await self._ready.put([])
+        finally:
+            self._ready.put_nowait([])
 
     async def _read(self) -> None:
-        coming = chunks(self._request)
+        coming, ends_at = chunks(self._request), time.monotonic() + LONGEST_S
         while True:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(min(self._idle_s, max(0.0, ends_at - time.monotonic()))):
                 data = await anext(coming, b"")
             last = not data
             # A chunk is at most what the connection holds; its lines are answered at once, so that who sends a line
             # and waits for its answer gets it.
             lines = list(self._lines(data if data else b"\n" if self._rest or self._overlong else b""))
             for first in range(0, len(lines), CHUNK):
-                await self._ready.put(lines[first : first + CHUNK])
+                await self._room.acquire()
+                self._ready.put_nowait(lines[first : first + CHUNK])
             if last or self.problem is not None:
                 return
 

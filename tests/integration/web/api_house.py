@@ -81,3 +81,10 @@ def listed(web: Web, query: str, name: str = "payments") -> list[dict[str, Any]]
 def ids(rows: Sequence[dict[str, Any]]) -> list[Any]:
     """Their names."""
     return [row["id"] for row in rows]
+
+
+def noted(web: Web, subject: str, action: str) -> list[tuple[object, ...]]:
+    """What the log says of changes of one thing."""
+    lines = [each for each in web.events() if each["event"] == "web.changed"]
+    ours = [each for each in lines if (each["subject"], each["action"]) == (subject, action)]
+    return [(each["before"], each["after"], each["why"]) for each in ours]

@@ -5,7 +5,7 @@ import pytest
 from ledger.payment import Evidence, Refusal
 from ledger.verdict import Failed, InDoubt, Paid
 from tests.house import EmulatedPortal, House
-from tests.integration.web.api_house import drive, pay
+from tests.integration.web.api_house import drive, noted, pay
 from tests.integration.web.conftest import Place, Web, refused
 
 PAID = Paid(Evidence.READ_BACK)
@@ -22,13 +22,6 @@ def web(place: Place) -> Web:
 def portal(house: House) -> EmulatedPortal:
     """A portal of this test's own."""
     return house.add_portal()
-
-
-def noted(web: Web, subject: str, action: str) -> list[tuple[object, ...]]:
-    """What the log says of changes of one thing."""
-    lines = [each for each in web.events() if each["event"] == "web.changed"]
-    ours = [each for each in lines if (each["subject"], each["action"]) == (subject, action)]
-    return [(each["before"], each["after"], each["why"]) for each in ours]
 
 
 def test_a_failed_payment_is_retried(web: Web, portal: EmulatedPortal):
