@@ -1,4 +1,4 @@
-"""`b24pay health`: whether Redis answers and the workers really consume; quick enough for a container's health check."""
+"""`b24pay health`: whether Redis answers and the workers consume; quick enough for a container's health check."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final

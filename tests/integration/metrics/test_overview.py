@@ -64,7 +64,7 @@ async def glance(looking: Overview, portal: str = PORTAL) -> LaneOverview:
     return lane
 
 
-async def test_an_empty_ledger_has_an_empty_rest(looking: Overview):
+async def test_an_empty_ledger_has_an_empty_rest(world: ServerWorld, looking: Overview):
     """Nothing is missing, so that no series begins with the first payment."""
     seen = await looking.lanes()
     assert (seen.lanes, list(seen.first), seen.held) == (0, [], {})
@@ -217,7 +217,11 @@ async def test_a_thousand_lanes_make_a_bounded_scrape(client: Redis):
     portals = [PortalKey(f"p{number}") for number in range(1000)]
     await asyncio.gather(*map(ledger.add_lane, portals))
     await ledger.open(
-        [an_ask(f"{portal}-{n}", portal=portal, invoice_id=n + 1) for portal in portals for n in range(1 + (portal == "p7"))]
+        [
+            an_ask(f"{portal}-{n}", portal=portal, invoice_id=n + 1)
+            for portal in portals
+            for n in range(1 + (portal == "p7"))
+        ]
     )
     looks = Looks(client, None, PortalRegistry(client, [SECRET_KEY]))
     standing = await looks.look()

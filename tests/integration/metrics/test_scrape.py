@@ -111,7 +111,9 @@ def test_health_asks_neither_celery_nor_pydantic(house: House):
     """A container's health check runs every few seconds."""
     code = "import sys; from cli.main import run; run(['health']); print(sorted(sys.modules), file=sys.stderr)"
     environ = {**house.environment, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, cwd=ROOT, check=False
+    )
     loaded = {word.strip("[]',").partition(".")[0] for word in done.stderr.splitlines()[-1].split()}
     assert "redis" in loaded
     assert not loaded & {"celery", "kombu", "pydantic", "aiohttp", "prometheus_client", "cryptography", "structlog"}
