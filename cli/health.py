@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.exits import CommandError, Exit
-from cli.output import Output, cell, speaks, table
+from cli.output import Output, speaks
 from cli.session import open_session, run
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from metrics.life import Sign
 
 # A health check is given some ten seconds, and a server that is silent for so long is away.
@@ -31,7 +29,7 @@ def health(output: Output, node: str | None) -> int:
     signs = [sign for sign in run(_signs()) if node is None or sign.node == node]
     trouble = _trouble(signs, node)
     document = {"healthy": trouble is None, "workers": [_document(sign) for sign in signs]}
-    output.data(document, lambda: _shown(signs))
+    output.data(document, _shown(signs))
     if trouble is not None:
         raise trouble
     return Exit.DONE
@@ -79,12 +77,10 @@ def _document(sign: "Sign") -> dict[str, object]:
     }
 
 
-def _shown(signs: "Sequence[Sign]") -> "Table | str":
-    if not signs:
-        return "Redis answers."
-    shown = table("worker", "is", "last sign", "cause", words=("cause",), title="Redis answers.")
+def _shown(signs: "Sequence[Sign]") -> str:
+    """Plain lines: what draws tables takes longer to import than all the rest."""
+    lines = ["Redis answers."]
     for sign in signs:
-        condition = sign.condition.value
-        style = "green" if condition == "consuming" else "red"
-        shown.add_row(cell(sign.node), cell(condition, style), cell(f"{sign.age_s:.0f} s ago"), cell(sign.hindrance))
-    return shown
+        words = [sign.node, sign.condition.value, f"{sign.age_s:.0f} s ago", sign.hindrance or ""]
+        lines.append("  ".join(word for word in words if word))
+    return "\n".join(lines)

@@ -17,13 +17,15 @@ STILL_S: Final = 9.0
 class Beat(StrEnum):
     """What has to go on."""
 
+    PAYMENTS = "payments"  # the payments' loop itself, whatever is done on it
     CONSUMER = "consumer"  # Celery's loop, with the broker connected
-    DISPATCHER = "dispatcher"  # the payments' loop takes lanes
+    DISPATCHER = "dispatcher"  # lanes are looked for
     REDIS = "redis"  # the ledger's server has taken a sign of life
 
 
-# A server that is away stops the others too, so it is told first.
+# What stands first stops those behind it, so it is told first.
 _STANDSTILLS: Final = {
+    Beat.PAYMENTS: "the payments' loop has not turned",
     Beat.REDIS: "Redis has taken no sign of life",
     Beat.DISPATCHER: "the dispatcher has not turned",
     Beat.CONSUMER: "the consumer has not turned, or has no broker",

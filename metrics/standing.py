@@ -102,23 +102,32 @@ class Looks:
         began = self._clock()
         try:
             async with asyncio.timeout(WITHIN_S):
-                lanes = await self._overview.lanes()
-                paces = await self._paces(lanes.first)
-                parked, parkings = await self._parked()
+                (lanes, paces), owed, (parked, parkings), workers, messages, server = await asyncio.gather(
+                    self._lanes(),
+                    self._overview.owed(),
+                    self._parked(),
+                    self._workers(),
+                    self._messages(),
+                    self._server(),
+                )
                 return Standing(
                     lanes=lanes,
                     paces=paces,
-                    owed=await self._overview.owed(),
+                    owed=owed,
                     parked=parked,
                     parkings=parkings,
-                    workers=await self._workers(),
-                    messages=await self._messages(),
-                    server=await self._server(),
+                    workers=workers,
+                    messages=messages,
+                    server=server,
                     took_s=self._clock() - began,
                 )
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("metrics.blind", error=type(error).__name__)
             return None
+
+    async def _lanes(self) -> tuple[LanesOverview, dict[str, Pace]]:
+        lanes = await self._overview.lanes()
+        return lanes, await self._paces(lanes.first)
 
     async def _paces(self, lanes: Sequence[LaneOverview]) -> dict[str, Pace]:
         portals = await self._registry.some([lane.portal for lane in lanes])

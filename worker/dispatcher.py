@@ -1,7 +1,6 @@
 """Take due lanes as long as there is room, one task each, and keep their leases alive."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -11,6 +10,7 @@ from bitrix24.registry import RegistryError
 from config.failpoints import failpoint
 from config.outages import is_outage
 from ledger.ledger import Lease, LeaseLost
+from metrics.pulse import Beat, Pulse
 from worker.deps import Deps
 from worker.driver import drive, hand_over
 from worker.lane import MOST_LANES, SLICE_S, Lane
@@ -30,16 +30,16 @@ UNUSABLE_WAIT_S = 30.0  # a lane whose credential this process cannot read is le
 class Dispatcher:
     """Drives lanes until it is stopped."""
 
-    def __init__(self, owner: str, deps: Deps, turned: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, owner: str, deps: Deps, pulse: Pulse | None = None) -> None:
         self._owner = owner
-        self._turned = turned  # is told that the dispatcher lives
+        self._pulse = pulse or Pulse()
         self._deps = deps
         self._clock = deps.clock
         self._lanes: dict[str, Lane] = {}
         self._driving: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._epoch = 0
-        self._load = Load(deps.work.late)
+        self._load = Load(self._felt)
         deps.work.shows(lanes=lambda: len(self._driving), requests=lambda: self._load.requests)
 
     async def run(self) -> None:
@@ -66,7 +66,7 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         """Take what is due, or sleep until something is."""
-        self._turned()
+        self._pulse.feed(Beat.DISPATCHER)
         began = self._clock()
         asked = min(MOST_LANES - len(self._driving), TAKEN_AT_ONCE)
         if not asked:
@@ -91,6 +91,10 @@ class Dispatcher:
         except Exception as error:
             log.exception("dispatcher.stumbled", error=type(error).__name__)
             await asyncio.sleep(AFTER_OUTAGE_S)
+
+    def _felt(self, late_s: float) -> None:
+        self._pulse.feed(Beat.PAYMENTS)
+        self._deps.work.late(late_s)
 
     def _note_epoch(self, epoch: int) -> None:
         if self._epoch and epoch != self._epoch:

@@ -124,7 +124,7 @@ class Runtime:
             self.results = deps.results
             self.parking = parking = ParkingPlace(parked, deps.ledger, deps.results, self._loop)
             self.admission = admission = Admission(deps.ledger, deps.results, self._loop)
-            dispatcher = Dispatcher(_owner(), deps, turned=partial(self.pulse.feed, Beat.DISPATCHER))
+            dispatcher = Dispatcher(_owner(), deps, self.pulse)
             beside = [
                 asyncio.create_task(admission.run()),
                 asyncio.create_task(admission.run_refusals()),

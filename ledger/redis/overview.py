@@ -65,12 +65,11 @@ class Overview:
         self._client = client
         self._most = most
         self._rest = rest
-        self._script = (scripts or load_scripts())["overview"]
+        self._scripts = scripts or load_scripts()
 
     async def lanes(self) -> LanesOverview:
         """Every lane; one that came or went meanwhile may be missing. A portal named like the rest is part of it."""
-        members = await self._client.smembers(PREFIX + "lanes")
-        portals = [each.decode() if isinstance(each, bytes) else each for each in members]
+        portals = [records.text(each) for each in await self._run("lane_names")]
         first: list[LaneOverview] = []
         rest: list[LaneOverview] = []
         held: Counter[str] = Counter()
@@ -101,15 +100,18 @@ class Overview:
             callbacks_failed=int(failed),
         )
 
-    async def _some(self, portals: Sequence[str]) -> LanesOverview:
+    async def _run(self, name: str, *arguments: records.Argument) -> list[records.Reply]:
         from redis.exceptions import NoScriptError
 
-        told: tuple[int | str, ...] = (self._most, self._rest, *portals)
+        script = self._scripts[name]
         try:
-            raw = await cast("Awaitable[object]", self._client.evalsha(self._script.sha, 1, PREFIX, *told))
+            raw = await cast("Awaitable[object]", self._client.evalsha(script.sha, 1, PREFIX, *arguments))
         except NoScriptError:
-            raw = await cast("Awaitable[object]", self._client.eval(self._script.text, 1, PREFIX, *told))
-        now, lanes, held, rest, *first = records.items(as_reply(raw))
+            raw = await cast("Awaitable[object]", self._client.eval(script.text, 1, PREFIX, *arguments))
+        return records.items(as_reply(raw))
+
+    async def _some(self, portals: Sequence[str]) -> LanesOverview:
+        now, lanes, held, rest, *first = await self._run("overview", self._most, self._rest, *portals)
         now_ms, flat = records.number(now), records.items(held)
         return LanesOverview(
             lanes=records.number(lanes),

@@ -13,10 +13,12 @@
            {portal, counts of q s d p f c, oldest queued since ms or 0, oldest doubt sent at ms or 0}
            and the rest is all others as one lane without a name
 ]]
+local MOST, OTHER = tonumber(ARGV[1]), ARGV[2]
 local HEADS = 20  -- names at the head of a list that may belong to withdrawn payments
 local EDGE = 50  -- doubts looked at, at either end
 local left = 1000  -- of all lanes together
 local WAITING, SENT, OPEN = 8, 9, 10  -- places in a row behind portal and counts
+local LANES, QUEUES, SUSPECTS, PAYMENTS = P .. 'l:', P .. 'q:', P .. 'x:', P .. 'p:'
 
 local function older(one, other)
   local at = tonumber(other or 0)
@@ -27,7 +29,7 @@ local function first_queued(list, oldest)
   for n = 0, HEADS - 1 do
     local id = redis.call('LINDEX', list, n)
     if not id then return oldest end
-    local head = redis.call('HMGET', P .. 'p:' .. id, 's', 'e')
+    local head = redis.call('HMGET', PAYMENTS .. id, 's', 'e')
     if head[1] == 'q' then return older(oldest, head[2]) end
   end
   return oldest
@@ -45,55 +47,72 @@ end
 -- Whether any of these lanes has suspects: hardly ever, and then one question is enough for all.
 local function are_any_suspects()
   local keys = {}
-  for n = 3, #ARGV do keys[#keys + 1] = P .. 'x:' .. ARGV[n] end
+  for n = 3, #ARGV do keys[n - 2] = SUSPECTS .. ARGV[n] end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 
 local held = {}
 local suspected = are_any_suspects()
 
-local function seen(portal)
-  local lane = redis.call('HMGET', P .. 'l:' .. portal, 'q', 's', 'd', 'p', 'f', 'c', 'r', 'held')
-  local row = {portal}
-  for n = 1, 6 do row[n + 1] = tonumber(lane[n] or 0) end
-  local queued, doubts, first = row[2], row[4], tonumber(lane[7] or 0)
+local function ages(portal, queued, doubts, first)
   local waiting, sent = 0, 0
   if queued > first then
-    waiting = first_queued(P .. 'q:' .. portal, waiting)
-    if suspected then waiting = first_queued(P .. 'x:' .. portal, waiting) end
+    waiting = first_queued(QUEUES .. portal, waiting)
+    if suspected then waiting = first_queued(SUSPECTS .. portal, waiting) end
   end
   if doubts > 0 or first > 0 then
     for _, id in ipairs(some_to_read(portal)) do
-      local record = redis.call('HMGET', P .. 'p:' .. id, 's', 'e', 't')
+      local record = redis.call('HMGET', PAYMENTS .. id, 's', 'e', 't')
       if record[1] == 'q' then waiting = older(waiting, record[2]) end
       if record[1] == 'd' then sent = older(sent, record[3]) end
     end
   end
+  return waiting, sent
+end
+
+local function seen(portal)
+  local lane = redis.call('HMGET', LANES .. portal, 'q', 's', 'd', 'p', 'f', 'c', 'r', 'held')
+  local row = {portal}
+  for n = 1, 6 do row[n + 1] = tonumber(lane[n] or 0) end
+  row[WAITING], row[SENT] = ages(portal, row[2], row[4], tonumber(lane[7] or 0))
+  row[OPEN] = row[2] + row[3] + row[4]
   if lane[8] then held[lane[8]] = (held[lane[8]] or 0) + 1 end
-  row[WAITING], row[SENT], row[OPEN] = waiting, sent, queued + row[3] + doubts
   return row
 end
 
-local rows = {}
-for n = 3, #ARGV do rows[#rows + 1] = seen(ARGV[n]) end
-table.sort(rows, function(one, other)
-  if (one[1] == ARGV[2]) ~= (other[1] == ARGV[2]) then return other[1] == ARGV[2] end
+local rest = {'', 0, 0, 0, 0, 0, 0, 0, 0}
+local function to_the_rest(row)
+  for n = 2, 7 do rest[n] = rest[n] + row[n] end
+  rest[WAITING], rest[SENT] = older(rest[WAITING], row[WAITING]), older(rest[SENT], row[SENT])
+end
+
+local function comes_before(one, other)
   if one[OPEN] ~= other[OPEN] then return one[OPEN] > other[OPEN] end
   return one[1] < other[1]
-end)
-local rest = {'', 0, 0, 0, 0, 0, 0, 0, 0}
-local answer = {NOW, #rows, {}, rest}
-for place, row in ipairs(rows) do
-  row[OPEN] = nil
-  if place <= tonumber(ARGV[1]) and row[1] ~= ARGV[2] then
-    answer[#answer + 1] = row
-  else
-    for n = 2, 7 do rest[n] = rest[n] + row[n] end
-    rest[WAITING], rest[SENT] = older(rest[WAITING], row[WAITING]), older(rest[SENT], row[SENT])
-  end
 end
+
+-- Into its place among the first; whoever has none any more is part of the rest. Most lanes never come in.
+local first = {}
+local function to_its_place(row)
+  local place = #first + 1
+  while place > 1 and comes_before(row, first[place - 1]) do place = place - 1 end
+  if place > MOST then return to_the_rest(row) end
+  table.insert(first, place, row)
+  if #first > MOST then to_the_rest(table.remove(first)) end
+end
+
+for n = 3, #ARGV do
+  local row = seen(ARGV[n])
+  if row[1] == OTHER then to_the_rest(row) else to_its_place(row) end
+end
+local codes = {}
 for code, lanes in pairs(held) do
-  answer[3][#answer[3] + 1] = code
-  answer[3][#answer[3] + 1] = lanes
+  codes[#codes + 1] = code
+  codes[#codes + 1] = lanes
+end
+local answer = {NOW, #ARGV - 2, codes, rest}
+for _, row in ipairs(first) do
+  row[OPEN] = nil
+  answer[#answer + 1] = row
 end
 return answer

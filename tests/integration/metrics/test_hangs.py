@@ -112,7 +112,7 @@ def test_a_worker_says_what_keeps_it(standstill: Standstill):
     """Each of those that can speak names its own trouble; the one that was stopped says nothing."""
     causes = standstill.causes()
     assert causes["stopped"] == (0, "")
-    assert "dispatcher" in causes["blocked"][1]
+    assert "payments' loop" in causes["blocked"][1]
     assert "broker" in causes["unbrokered"][1]
     assert "Redis" in causes["unledgered"][1]
 

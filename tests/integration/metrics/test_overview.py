@@ -64,7 +64,7 @@ async def glance(looking: Overview, portal: str = PORTAL) -> LaneOverview:
     return lane
 
 
-async def test_an_empty_ledger_has_an_empty_rest(looking: Overview):
+async def test_an_empty_ledger_has_an_empty_rest(world: ServerWorld, looking: Overview):
     """Nothing is missing, so that no series begins with the first payment."""
     seen = await looking.lanes()
     assert (seen.lanes, list(seen.first), seen.held) == (0, [], {})

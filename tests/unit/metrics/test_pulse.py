@@ -38,7 +38,13 @@ def test_a_worker_of_which_everything_turns_consumes(pulse: Pulse, clock: Clock)
 
 
 @pytest.mark.parametrize(
-    ("beat", "word"), [(Beat.CONSUMER, "consumer"), (Beat.DISPATCHER, "dispatcher"), (Beat.REDIS, "Redis")]
+    ("beat", "word"),
+    [
+        (Beat.PAYMENTS, "payments' loop"),
+        (Beat.CONSUMER, "consumer"),
+        (Beat.DISPATCHER, "dispatcher"),
+        (Beat.REDIS, "Redis"),
+    ],
 )
 def test_one_part_that_stands_still_is_named(pulse: Pulse, clock: Clock, beat: Beat, word: str):
     """The others turn, and it is not ready all the same."""
@@ -61,8 +67,8 @@ def test_a_hang_is_found_within_the_time_of_the_contract():
 def test_a_worker_that_has_not_begun_is_starting(clock: Clock):
     """A consumer that has not turned yet does not consume."""
     pulse = Pulse(clock)
-    pulse.feed(Beat.REDIS)
-    pulse.feed(Beat.DISPATCHER)
+    for beat in (Beat.PAYMENTS, Beat.REDIS, Beat.DISPATCHER):
+        pulse.feed(beat)
     assert "starting" in str(pulse.hindrance())
     pulse.feed(Beat.CONSUMER)
     assert pulse.hindrance() is None
@@ -77,7 +83,7 @@ def test_a_worker_that_stops_takes_no_more(pulse: Pulse):
 def test_whoever_reads_it_from_redis_is_told_of_the_rest(pulse: Pulse, clock: Clock):
     """That Redis hears it is shown by its being there."""
     clock.now += STILL_S + 1
-    pulse.feed(Beat.CONSUMER)
-    pulse.feed(Beat.DISPATCHER)
+    for beat in (Beat.PAYMENTS, Beat.CONSUMER, Beat.DISPATCHER):
+        pulse.feed(beat)
     assert pulse.hindrance() is not None
     assert pulse.hindrance(but=Beat.REDIS) is None
