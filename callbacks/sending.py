@@ -68,9 +68,7 @@ class Names(AbstractResolver):
 class Sender:
     """One shared session; an async context manager, to be opened in the loop that uses it."""
 
-    def __init__(
-        self, rules: CallbackRules, *, total_s: float = TOTAL_S, lookup: Lookup = socket.getaddrinfo
-    ) -> None:
+    def __init__(self, rules: CallbackRules, *, total_s: float = TOTAL_S, lookup: Lookup = socket.getaddrinfo) -> None:
         self._lookup = lookup
         self._rules = rules
         self._total_s = total_s

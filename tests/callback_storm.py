@@ -1,6 +1,6 @@
-"""Couriers that are killed again and again while they tell of ended payments: `python -m tests.callback_storm --kills 30`.
+"""Couriers that are killed again and again while they tell of ended payments.
 
-Every end must be told, and a repetition must carry the id of what it repeats.
+`python -m tests.callback_storm --kills 30`. Every end must be told, and a repetition must carry its id.
 """
 
 import argparse

@@ -43,9 +43,7 @@ class PostOffice:
         numbers = range(self.invoices + 1, self.invoices + count + 1)
         self.invoices += count
         await self.ledger.add_lane(PORTAL)
-        await self.ledger.open(
-            [an_ask(f"p{n}", portal=PortalKey(PORTAL), invoice_id=n, callback=to) for n in numbers]
-        )
+        await self.ledger.open([an_ask(f"p{n}", portal=PortalKey(PORTAL), invoice_id=n, callback=to) for n in numbers])
         [lease], _ = await self.ledger.take("test", 1)
         payments = (await self.ledger.claim(lease, count)).payments
         settled = await self.ledger.settle(lease, [Decision(each, verdict) for each in payments])

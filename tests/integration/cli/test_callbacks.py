@@ -92,7 +92,9 @@ def test_a_secret_is_shown_once_and_stored_sealed(give: Give, at_office: Any):
     assert (listed.document["host"], listed.document["allowed"]) == ("shop.example", True)
 
 
-@pytest.mark.parametrize("host", ["https://shop.example", "shop.example:443", "*.example", "shop.example,b.example", ""])
+@pytest.mark.parametrize(
+    "host", ["https://shop.example", "shop.example:443", "*.example", "shop.example,b.example", ""]
+)
 def test_a_secret_belongs_to_one_host(give: Give, host: str):
     """Neither to an address nor to a pattern."""
     said = give("callback", "secret", host)
