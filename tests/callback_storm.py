@@ -1,6 +1,6 @@
-"""Couriers killed again and again while they tell of ended payments: `python -m tests.callback_storm --kills 30`.
+"""Couriers that are killed again and again while they tell of ended payments.
 
-Every end must be told, and a repetition must carry the id of what it repeats.
+`python -m tests.callback_storm --kills 30`. Every end must be told, and a repetition must carry its id.
 """
 
 import argparse
@@ -30,6 +30,7 @@ async def main():
     async with a_post_office(os.environ["REDIS_URL"]) as office:
         async with office.courier(lease_s=float(sys.argv[1]), waits_s=(0.2,) * 1000):
             print("working", flush=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on, and a full pipe would stop it
             await asyncio.Event().wait()
 
 asyncio.run(main())

@@ -1,4 +1,4 @@
-"""A producer names an address: nothing inside is connected to, and no second way to write a host helps."""
+"""A producer names an address: whatever it is, nothing inside is connected to."""
 
 import contextlib
 import itertools

@@ -30,22 +30,48 @@ def test_what_is_accepted(address: str, host: str):
 @pytest.mark.parametrize(
     "address",
     [
-        *("http://shop.example/", "ftp://shop.example/", "//shop.example/", "shop.example", "", None, 7),
-        ["https://shop.example"],
+        *(
+            "http://shop.example/",
+            "ftp://shop.example/",
+            "//shop.example/",
+            "shop.example",
+            "",
+            None,
+            7,
+            ["https://shop.example"],
+        ),
         *("https://shop.example@evil.example/", "https://evil.example@shop.example/", "https://u:p@shop.example/"),
-        *("https://shop.example\\@evil.example/", "https://evil.example\\.shop.example/", "https://evil.example#.shop.example"),
-        *("https://shop.example.evil.example/", "https://evilshop.example/", "https://shops.example/"),
-        "https://.shops.example/",
+        *(
+            "https://shop.example\\@evil.example/",
+            "https://evil.example\\.shop.example/",
+            "https://evil.example#.shop.example",
+        ),
+        *(
+            "https://shop.example.evil.example/",
+            "https://evilshop.example/",
+            "https://shops.example/",
+            "https://.shops.example/",
+        ),
         *("https://shop.example./", "https://shop..example/", "https://shop.example:0/", "https://shop.example:99999/"),
-        *("https://shop.example/#part", "https://shop.example/ x", "https://shop.example/\t", "https://shop.example\n/"),
+        *(
+            "https://shop.example/#part",
+            "https://shop.example/ x",
+            "https://shop.example/\t",
+            "https://shop.example\n/",
+        ),
         " https://shop.example",
         *("https://shop.example/\u00e4", "https://sh\u043ep.example/", "https:///shop.example/", "https:shop.example"),
         "HTTPS//shop.example",
-        *("https://shop%2eexample/", "https://[shop.example]/", "https://-a.shops.example/", "https://shop.example:/"),
-        "https://shop.example:8a/",
+        *(
+            "https://shop%2eexample/",
+            "https://[shop.example]/",
+            "https://-a.shops.example/",
+            "https://shop.example:/",
+            "https://shop.example:8a/",
+        ),
         "https://shop.example/" + "x" * 2000,
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(address: object):
     """Users, other schemes, other hosts that look alike, and whatever parsers may read in two ways."""
     with pytest.raises(BadCallback):
