@@ -45,9 +45,9 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
 
         return on_message
 
-    def connection_for_write(self, *_args: Any, **options: Any) -> Any:
-        """Celery asks for it for its events alone. They go another way (worker/post.py), so it stays unconnected."""
-        return self.app.connection_for_write(heartbeat=options.get("heartbeat"))
+    def connection_for_write(self, *_args: Any, **_options: Any) -> Any:
+        """Celery asks for it for its events alone. They go another way (worker/post.py), and it stays unconnected."""
+        return self.app.connection_for_write(heartbeat=0)
 
     def park(self, message: Any, reason: str) -> None:
         """Have a message written down; it is acknowledged when that is done."""

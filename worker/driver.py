@@ -21,6 +21,7 @@ from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import MOST_COMMANDS, Observation, Permit
+from worker import tracing
 from worker.batches import evenly, worthwhile
 from worker.credentials import renew_in_time
 from worker.deps import Deps
@@ -196,7 +197,7 @@ async def send_and_settle(
     singly, began, portal = lane.singly and len(payments) == 1, deps.clock(), lane.portal
     try:
         pays = [_pay(row) for row in payments]
-        with deps.results.started(payments):
+        with deps.results.started(payments), tracing.paying(portal, payments):
             reply = await _answered(deps.client.pay(portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
         if error.meaning.effect is Effect.HOLD:
@@ -227,7 +228,8 @@ async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> 
     failpoint("reading.begins", doubts)
     portal = lane.portal
     try:
-        invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
+        with tracing.reading(portal, doubts):
+            invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
     except PortalError as error:
         log.warning("reading.failed", portal=lane.key, payments=len(doubts), code=error.code, error=str(error))
         await heed(lane, [error], deps, asked=portal)

@@ -139,8 +139,8 @@ class Results:
         metas = [_final(entry) for entry in undelivered]
         if not await self._quietly(self._put(metas, only_new=False)):
             return False
-        self.events.ended(undelivered)
         failpoint("results.stored", [entry.payment for entry in undelivered])
+        self.events.ended(undelivered)
         await self._quietly(self._ledger.delivered(undelivered))
         return True
 

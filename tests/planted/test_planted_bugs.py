@@ -15,8 +15,9 @@ from tests.planted import bugs
 from tests.planted.bugs import Bug
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
+from tests.planted.watchers import OF_WATCHERS
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE)
+BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_WATCHERS)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",

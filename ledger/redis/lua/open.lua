@@ -5,6 +5,7 @@
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  JSON, six texts per request: handle, portal, invoice, pay system or '', handler code or '', idempotency key
            or ''. One argument, because a client packs a thousand of them more slowly than the server reads one.
+  ARGV[2]  where requests are traced: JSON, the trace context of each of them by its handle
   Returns  one answer per request:
            {'A', ms, after}    accepted at this moment: a payment of its own, queued as it was asked for; `after` is
                                missing, or the record's `r`
@@ -14,6 +15,7 @@
            {'U'}               no such lane; nothing was written
 ]]
 local ACCEPTED_AT = string.format('%.0f', NOW)
+local TRACES = ARGV[2] and cjson.decode(ARGV[2]) or {}
 local lanes = {}  -- portal -> whether there is such a lane
 local queued = {}  -- portal -> new payments to send, in order
 local added = {}  -- portal -> how many new payments
@@ -80,6 +82,7 @@ local function write(ask, paid_before)
     add('k', ask.key)
     redis.call('SET', P .. 'k:' .. ask.key, ask.handle)
   end
+  if TRACES[ask.handle] then add('q', TRACES[ask.handle]) end
   if paid_before then add('r', paid_before) end
   redis.call('HSET', P .. 'p:' .. ask.handle, unpack(record))
   redis.call('HSET', ask.bucket, ask.field, ask.handle, 'o', ask.open + 1)

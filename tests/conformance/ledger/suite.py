@@ -10,7 +10,10 @@ from tests.conformance.ledger.losing import Losing
 from tests.conformance.ledger.opening import Opening
 from tests.conformance.ledger.operating import Operating
 from tests.conformance.ledger.settling import Settling
+from tests.conformance.ledger.tracing import Tracing
 
 
-class LedgerSuite(Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing):
+class LedgerSuite(
+    Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing, Tracing
+):
     """Subclass it and provide the fixture `world`."""
