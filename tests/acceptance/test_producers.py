@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +147,80 @@ def _answer_in_pieces(server: socket.socket, heard: list[bytes]) -> None:
             for piece in pieces:
                 peer.sendall(piece)
                 threading.Event().wait(0.02)
+
+
+class Door(BaseHTTPRequestHandler):
+    """Answers as contract.md §5 says; the first request finds Redis away."""
+
+    def do_POST(self) -> None:
+        """Accept a payment, the second time."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.append((self.headers["Authorization"], self.headers["Idempotency-Key"], json.loads(body)))  # type: ignore[attr-defined]
+        away = len(self.server.heard) == 1  # type: ignore[attr-defined]
+        self._answer(503, {"status": 503}, {"Retry-After": "0"}) if away else self._answer(202, {"id": "p-1"})
+
+    def do_GET(self) -> None:
+        """The payment's document: queued, then as the server was told to end it."""
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        ended = self.server.ends if len(self.server.asked) > 1 else "queued"  # type: ignore[attr-defined]
+        self._answer(200, {"id": "p-1", "status": ended})
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, status: int, document: dict[str, object], headers: dict[str, str] | None = None) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@needs_curl
+@pytest.mark.parametrize(("ends", "code"), [("paid", 0), ("failed", 1), ("cancelled", 1)])
+def test_the_shell_asks_again_under_one_key_and_shows_no_token(tmp_path: Path, ends: str, code: int) -> None:
+    """A 503 is repeated with the same key; the token is in no command line; the end decides the exit code."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        server.heard, server.asked, server.ends = [], [], ends  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # Stands before the real curl and writes its command line down.
+        spy = tmp_path / "curl"
+        spy.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/argv\nexec {shutil.which("curl")} "$@"\n')
+        spy.chmod(0o755)
+        environ = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PAY_URL": f"http://127.0.0.1:{server.server_port}",
+            "PAY_TOKEN": "t0ken-of-a-producer",
+        }
+        done = subprocess.run(
+            [str(PRODUCERS / "pay.sh"), "acme", "2", "31", "order-7"],
+            env=environ, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == code, done.stderr
+    shown, document = done.stdout.splitlines()
+    assert (shown, json.loads(document)["status"]) == ("p-1", ends)
+    asked = ("Bearer t0ken-of-a-producer", "order-7", {"portal": "acme", "invoice_id": 2, "pay_system_id": 31})
+    assert server.heard == [asked, asked]  # type: ignore[attr-defined]
+    assert set(server.asked) == {"/v1/payments/p-1"}  # type: ignore[attr-defined]
+    assert "t0ken" not in (tmp_path / "argv").read_text()
+
+
+@needs_curl
+def test_the_shell_says_why_a_request_was_refused() -> None:
+    """The problem document goes to stderr; nothing is taken for an id."""
+
+    class Refusing(Door):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(422, {"detail": "portal is not a portal's key"})
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environ = {"PATH": os.environ["PATH"], "PAY_URL": f"http://127.0.0.1:{server.server_port}", "PAY_TOKEN": "t"}
+        command = [str(PRODUCERS / "pay.sh"), "https://acme", "2", "31"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        server.shutdown()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not a portal's key" in done.stderr
