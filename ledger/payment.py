@@ -66,6 +66,7 @@ class NewPayment:
     bx_rest_handler: str | None = None
     idempotency_key: str | None = None
     callback: Destination | None = None  # no part of the content: who asks for the same joins, and is told as well
+    traceparent: str | None = None  # W3C trace context of whoever asked; no part of the content
 
 
 # The portal writes the text of its answers, so nobody else bounds what the ledger keeps of it.
@@ -110,4 +111,5 @@ class Payment:
     last_read_error: Refusal | None = None  # why the latest read-back gave no answer
     read_at: datetime | None = None  # set by `doubts`: a read-back asked for after this moment says how it stood then
     because: str | None = None  # why a person decided on it
+    traceparent: str | None = None  # of the request that it was written for, while it is open
     after: PaymentId | None = None  # to be read first: the paid payment it came after; None for others

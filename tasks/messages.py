@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -15,6 +16,7 @@ from celery import shared_task
 from celery.exceptions import Ignore, Reject
 
 from config.redaction import redact_value
+from config.tracing import carried
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
 from tasks.errors import InvalidPayment, LedgerUnavailable
@@ -52,7 +54,8 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         raise InvalidPayment(f"unknown field {sorted(unknown)!a}: known are portal and payments")
     if not isinstance(payments, list) or len(payments) > LARGEST_BULK:
         raise InvalidPayment(f"payments must be a list of at most {LARGEST_BULK}; split it into several messages")
-    parsed = [_item(self.request.id, portal, index, item) for index, item in enumerate(payments)]
+    context = carried({"traceparent": getattr(self.request, "traceparent", None)})
+    parsed = [_item(self.request.id, portal, index, item, context) for index, item in enumerate(payments)]
     places = [index for index, item in enumerate(parsed) if isinstance(item, NewPayment)]
     asked = [item for item in parsed if isinstance(item, NewPayment)]
     opened = _opened(asked)
@@ -107,7 +110,9 @@ def _waiting_for_the_ledger() -> Iterator[None]:
         raise RuntimeError(f"the ledger could not be asked: {redact_value(error)}") from None
 
 
-def _item(message_id: str, portal: object, index: int, item: object) -> NewPayment | InvalidPayment:
+def _item(
+    message_id: str, portal: object, index: int, item: object, context: str | None
+) -> NewPayment | InvalidPayment:
     if not isinstance(item, Mapping):
         return InvalidPayment("a payment must be an object with the fields of tasks.pay_invoice")
     if "portal" in item and item["portal"] != portal:
@@ -116,7 +121,7 @@ def _item(message_id: str, portal: object, index: int, item: object) -> NewPayme
     # Without a task_id of its own an item is named by its place, so that a redelivered message finds its payments.
     handle = item.get("task_id") or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{message_id}/{index}"))
     try:
-        return parse_payment(handle, {**fields, "portal": portal})
+        return replace(parse_payment(handle, {**fields, "portal": portal}), traceparent=context)
     except InvalidPayment as error:
         return error
 

@@ -21,6 +21,7 @@ from ledger.payment import OPEN, Handle, NewPayment
 from tasks.errors import InvalidPayment
 from tasks.payment import parse_payment
 from tasks.result import refusal_of
+from worker import tracing
 from worker.inspection import moment
 from worker.results import Results
 
@@ -84,8 +85,10 @@ class Admission:
     async def _take(self, group: Sequence[Request]) -> None:
         wanted = [row.wanted for row in group if isinstance(row.wanted, NewPayment)]
         failpoint("admission.popped", wanted)
+        began_ns = tracing.now_ns()
         answers = await self._ledger.open(wanted) if wanted else []
         failpoint("admission.opened", wanted)
+        tracing.admitted(wanted, answers, began_ns)
         self._results.events.received(wanted, answers, {row.handle: row.headers for row in group})
         opened = iter(answers)
         ended: list[Undelivered] = []
@@ -206,7 +209,7 @@ def _wanted(handle: str, message: Any) -> NewPayment | InvalidPayment:
             f"wait for the payment's result, AsyncResult(id).get(), and start the next step yourself"
         )
     try:
-        return parse_payment(handle, kwargs)
+        return tracing.with_context(parse_payment(handle, kwargs), message.headers)
     except InvalidPayment as error:
         return error
 

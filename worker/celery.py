@@ -12,6 +12,7 @@ from config.celery import celery_configuration, leave_logging_alone, require_usa
 from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WORKER, Settings, load_settings
+from config.tracing import configure_tracing
 from worker.events import PaymentEvents
 from worker.post import Post, tasks_are_watched
 from worker.reconnection import PromptConnection
@@ -59,6 +60,8 @@ def build_app(settings: Settings) -> Celery:
     app = Celery("b24pay", include=["tasks.messages"])
     app.conf.update(celery_configuration(settings))
     app.b24pay_settings = settings
+    if vain := configure_tracing("b24pay-worker"):
+        log.warning("tracing.unavailable", error=vain)
     app.post = Post(app)
     app.events.dispatcher_cls = "worker.post:Dispatcher"
     app.steps["worker"].add(PaymentsStep)

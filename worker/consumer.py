@@ -50,9 +50,9 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
 
         return on_message
 
-    def connection_for_write(self, *_args: Any, **options: Any) -> Any:
-        """Celery asks for it for its events alone. They go another way (worker/post.py), so it stays unconnected."""
-        return self.app.connection_for_write(heartbeat=options.get("heartbeat"))
+    def connection_for_write(self, *_args: Any, **_options: Any) -> Any:
+        """Celery asks for it for its events alone. They go another way (worker/post.py), and it stays unconnected."""
+        return self.app.connection_for_write(heartbeat=0)
 
     def _feed_pulse(self) -> None:
         """Show life as long as the loop that begins now turns, with its broker connected."""

@@ -22,6 +22,7 @@ from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import MOST_COMMANDS, Observation, Permit
 from metrics.work import ANSWERED, NOT_SENT, PAY, READ_BACK, REFUSED, UNANSWERED
+from worker import tracing
 from worker.batches import evenly, worthwhile
 from worker.credentials import renew_in_time
 from worker.deps import Deps
@@ -204,7 +205,7 @@ async def send_and_settle(
     singly, began, portal = lane.singly and len(payments) == 1, deps.clock(), lane.portal
     try:
         pays = [_pay(row) for row in payments]
-        with deps.results.started(payments):
+        with deps.results.started(payments), tracing.paying(portal, payments):
             reply = await _answered(deps.client.pay(portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
         deps.work.request_ended(PAY, _outcome(error), deps.clock() - began, len(payments))
@@ -237,7 +238,8 @@ async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> 
     failpoint("reading.begins", doubts)
     began, portal = deps.clock(), lane.portal
     try:
-        invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
+        with tracing.reading(portal, doubts):
+            invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
     except PortalError as error:
         deps.work.request_ended(READ_BACK, _outcome(error), deps.clock() - began, len(doubts))
         log.warning("reading.failed", portal=lane.key, payments=len(doubts), code=error.code, error=str(error))

@@ -78,7 +78,8 @@ class Post:
 
     def _publish_while_connected(self) -> None:
         self._ready.wait()
-        with self._app.connection_for_write() as connection:
+        # Nobody would answer AMQP's heartbeats here; the worker's own events keep the connection busy.
+        with self._app.connection_for_write(heartbeat=0) as connection:
             connection.connect()  # once: by itself kombu would try for ever
             producer: Any = _Producer(connection, serializer=self._app.conf.event_serializer, auto_declare=False)
             exchange = get_exchange(connection, name=self._app.conf.event_exchange)

@@ -145,8 +145,8 @@ class Results:
         self._work.delivered(len(metas), arrived=arrived)
         if not arrived:
             return False
-        self.events.ended(undelivered)
         failpoint("results.stored", [entry.payment for entry in undelivered])
+        self.events.ended(undelivered)
         await self._quietly(self._ledger.delivered(undelivered))
         return True
 

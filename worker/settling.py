@@ -11,6 +11,7 @@ from ledger.ledger import LeaseLost, Settled, Undelivered
 from ledger.payment import OPEN, State
 from ledger.verdict import Decision
 from tasks.result import instant
+from worker import tracing
 from worker.deps import Deps
 from worker.lane import Lane
 
@@ -26,6 +27,7 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
     An outage of Redis is waited out as long as the lease is believed; after that the next driver recovers what is
     still in `sending`, so nothing is lost by leaving.
     """
+    began_ns = tracing.now_ns()
     try:
         settled = await durably(lane, lambda: deps.ledger.settle(lane.lease, decisions))
     except LeaseLost:
@@ -35,6 +37,7 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
         return
     deps.work.settled(decisions, settled)
     failpoint("lane.settled", [row.payment for row in settled])
+    tracing.settled(decisions, settled, began_ns)
     bound_log = log.bind()  # once for all lines: a module's logger makes itself anew for each
     for row in settled:
         _tell(row, bound_log)

@@ -238,7 +238,7 @@ class Book:
         if before and (before.portal, before.invoice_id) == (row.portal, row.invoice_id) and to is not State.PAID:
             # It ended without having been read as unpaid: what is known is still that the invoice was paid before.
             self.latest[row.portal, row.invoice_id] = before.id
-        moved = self.move(replace(row, finished_at=now), to)
+        moved = self.move(replace(row, finished_at=now, traceparent=None), to)
         self.outbox.update(dict.fromkeys(self.handles(row), now))
         self.wishes.announce(moved)
         return moved
@@ -289,4 +289,5 @@ def new_row(ask: NewPayment, now: datetime) -> Payment:
         duplicate=False,
         claim="",
         quiet_until=None,
+        traceparent=ask.traceparent,
     )

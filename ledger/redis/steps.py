@@ -122,7 +122,8 @@ def open_payments(requests: Sequence[NewPayment]) -> Step[list[Opened]]:
         answers = records.items(reply)
         return [_opened(ask, records.items(answer)) for ask, answer in zip(requests, answers, strict=True)]
 
-    return Step("open", (json.dumps(asked),), decode)
+    traces = {ask.id: ask.traceparent for ask in requests if ask.traceparent}
+    return Step("open", (json.dumps(asked), json.dumps(traces)) if traces else (json.dumps(asked),), decode)
 
 
 def _opened(ask: NewPayment, answer: list[Reply]) -> Opened:

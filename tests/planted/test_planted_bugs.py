@@ -17,9 +17,10 @@ from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
+from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS, *HTTP_BUGS, *OF_WATCHING)
+BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS, *HTTP_BUGS, *OF_WATCHING, *OF_WATCHERS)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",

@@ -6,6 +6,7 @@
   ARGV[1]  JSON, six texts per request: handle, portal, invoice, pay system or '', handler code or '', idempotency key
            or ''; and a seventh where its end is to be told: host and address, with a blank between. One argument,
            because a client packs a thousand of them more slowly than the server reads one.
+  ARGV[2]  where requests are traced: JSON, the trace context of each of them by its handle
   Returns  one answer per request:
            {'A', ms, after}    accepted at this moment: a payment of its own, queued as it was asked for; `after` is
                                missing, or the record's `r`
@@ -15,6 +16,7 @@
            {'U'}               no such lane; nothing was written
 ]]
 local ACCEPTED_AT = string.format('%.0f', NOW)
+local TRACES = ARGV[2] and cjson.decode(ARGV[2]) or {}
 local lanes = {}  -- portal -> whether there is such a lane
 local queued = {}  -- portal -> new payments to send, in order
 local added = {}  -- portal -> how many new payments
@@ -101,6 +103,7 @@ local function write(ask, paid_before)
     add('k', ask.key)
     redis.call('SET', P .. 'k:' .. ask.key, ask.handle)
   end
+  if TRACES[ask.handle] then add('q', TRACES[ask.handle]) end
   if paid_before then add('r', paid_before) end
   redis.call('HSET', P .. 'p:' .. ask.handle, unpack(record))
   want(ask.handle, ask, false)

@@ -14,6 +14,7 @@
        or a request after an end that does not prove the invoice unpaid)
     o  number of the epoch in which it was certain that no lost history had sent it   n  why a person decided on it
     h  somebody wants to be told of its end (its `w:` hash); the `f` of the end that was told of last, '' before the first
+    q  trace context of the request it was written for, while it is open
   States: q queued, s sending, d in doubt, p paid, f failed, c cancelled.
 ]]
 local P = KEYS[1]
@@ -286,6 +287,7 @@ local function finish(id, record, to, retention_ms)
   redis.call('ZREM', P .. 'd:' .. portal, id)
   move(id, record, to)
   redis.call('HSET', P .. 'p:' .. id, 'f', NOW)
+  if record.q then redis.call('HDEL', P .. 'p:' .. id, 'q') end
   redis.call('PEXPIRE', P .. 'p:' .. id, retention_ms)
   close_slot(record, retention_ms)
   local keys, handles = names(id, record)

@@ -11,10 +11,23 @@ from tests.conformance.ledger.losing import Losing
 from tests.conformance.ledger.opening import Opening
 from tests.conformance.ledger.operating import Operating
 from tests.conformance.ledger.settling import Settling
+from tests.conformance.ledger.tracing import Tracing
 from tests.conformance.ledger.walking import Walking
 
 
 class LedgerSuite(
-    Opening, Driving, Settling, Operating, Holding, Delivering, Guarding, Dying, Deciding, Losing, Walking, Calling
+    Opening,
+    Driving,
+    Settling,
+    Operating,
+    Holding,
+    Delivering,
+    Guarding,
+    Dying,
+    Deciding,
+    Losing,
+    Walking,
+    Calling,
+    Tracing,
 ):
     """Subclass it and provide the fixture `world`."""
