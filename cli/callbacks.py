@@ -207,7 +207,10 @@ def _tell(output: Output, outcomes: Mapping[str, bool], *, dry_run: bool) -> Non
 @callback.command()
 @speaks
 def hosts(output: Output) -> int:
-    """List the hosts that have a signing secret, and those that are allowed."""
+    """List the hosts that have a signing secret, and those that are allowed.
+
+    Example: `b24pay callback hosts --json`
+    """
 
     async def work() -> int:
         async with open_session() as session:

@@ -13,11 +13,16 @@ from celery import Celery
 from bitrix24.secret import Secret
 from callbacks.signing import SigningSecrets
 from config.connections import async_redis_client
+from ledger.payment import Destination, PortalKey
+from ledger.redis import RedisLedger
+from ledger.redis.scripts import PREFIX, load_scripts, read_scripts
 from tests.canaries import SECRET_KEY, SIGNING_SECRET
+from tests.conformance.ledger.world import an_ask
 from tests.eventually import eventually_sync
 from tests.house import ROOT, EmulatedPortal, House, a_house, wait_for
 from tests.integration.callbacks.receiver import Receiver, Reply, receiving
 
+FORMER = ROOT / "tests" / "integration" / "ledger" / "before_callbacks"  # the steps of that version
 HOSTS = ("127.0.0.7", "127.0.0.8")
 PAYMENTS = 200
 
@@ -109,6 +114,26 @@ def test_the_worker_says_what_became_of_callbacks(house: House, celery: Celery, 
     [line] = [each for each in _events(house, "callback.given_up") if each["portal"] == portal.key]
     assert (line["host"], line["type"], line["remark"][:3]) == (other.host, "payment.paid", "410")
     assert not any("canary-of-a-receiver" in text for worker in house.workers for text in worker.lines())
+
+
+def test_a_worker_finds_what_an_older_version_has_ended(house: House, receivers: list[Receiver]):
+    """A command of the version before withdraws the payment; a sweep of the worker has its callback sent."""
+    portal, (shop, _) = house.add_portal(), receivers
+    portal.hold()
+
+    async def withdrawn() -> None:
+        async with async_redis_client(house.server.url, max_connections=2, decode_responses=False) as client:
+            parts = {"lease_s": 75, "retention_s": 3600, "max_attempts": 5, "quiet_s": 135}
+            to = Destination(shop.host, shop.url)
+            await RedisLedger(client, **parts).open([an_ask("untold", portal=PortalKey(portal.key), callback=to)])  # type: ignore[arg-type]
+            former = RedisLedger(client, **parts, scripts={**load_scripts(), **read_scripts(FORMER)})  # type: ignore[arg-type]
+            await former.cancel("untold")
+            await client.zadd(PREFIX + "cb-wanted", {"untold": 0})  # its turn comes in seconds else
+
+    wait_for(withdrawn())
+    eventually_sync(lambda: [letter.read()["data"]["id"] for letter in shop.letters] == ["untold"])
+    assert shop.letters[0].read()["type"] == "payment.cancelled"
+    assert [event["payments"] for event in _events(house, "callbacks.found")] == [1]
 
 
 def _events(house: House, name: str) -> list[dict[str, Any]]:
