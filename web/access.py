@@ -11,7 +11,7 @@ from access.roles import Principal, Role
 from access.tokens import Token
 from config.errors import ConfigurationError
 from config.errors import Problem as Fault
-from web.guards import Handler
+from web.guards import WHO, Handler
 from web.parts import PARTS, Parts
 from web.problems import Problem
 from web.throttle import Throttle, refuse_if_it_must_wait
@@ -57,6 +57,7 @@ async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse
     route = route_of(request)
     if route is not None and route.roles:
         request[PRINCIPAL] = principal = await _principal(request)
+        request[WHO] = principal.name
         _require_role(route, principal)
         _require_portal(request, principal)
     return await handler(request)
