@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.planted import bugs
+from tests.planted.access import OF_ACCESS
 from tests.planted.bugs import Bug
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE)
+BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_ACCESS)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",
