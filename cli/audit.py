@@ -37,7 +37,7 @@ def audit(output: Output, since_s: float, who: str | None, what: str | None, sub
     \b
     Examples:
       b24pay audit --since 30d --subject acme
-      b24pay audit --what doubts.resolve --json
+      b24pay audit --what doubt.resolve --json
     """
 
     async def work() -> int:

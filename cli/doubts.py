@@ -68,7 +68,7 @@ def verify(output: Output, ids: tuple[str, ...], portal: str | None, timeout_s: 
                 readings += [Reading(each, None, Outcome.PENDING) for each in asked]
             elif asked:
                 for portion in in_portions([each.id for each in asked]):
-                    async with acting(session, "doubts.verify", *portion):
+                    async with acting(session, "doubt.verify", *portion):
                         await make_due(session, portion)
                 with output.busy(f"{len(asked):,} to be read back, {timeout_s:g} s at the most"):
                     readings += await wait_for_readings(session, asked, timeout_s)
@@ -107,7 +107,7 @@ def resolve(output: Output, payment_id: str, verdict: str, because: str, *, dry_
                 output.data({**document_of(before), "changed": False, "text": text}, text)
                 return Exit.DONE
             states = {before.id: before.state}
-            async with acting(session, "doubts.resolve", before.id, before.portal, why=reason, before=states) as act:
+            async with acting(session, "doubt.resolve", before.id, before.portal, why=reason, before=states) as act:
                 after = await _decide(session, before, paid=paid, because=redact(reason))
                 act.after = {after.id: after.state}
         show(output, [after])

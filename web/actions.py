@@ -10,7 +10,7 @@ from web.guards import REQUEST_ID, Handler
 from web.parts import PARTS
 from web.problems import Problem
 
-# What a change may be called.
+# What a change may be called; the command line says the same.
 ACCEPT: Final = "payment.accept"
 RETRY: Final = "payment.retry"
 CANCEL: Final = "payment.cancel"
@@ -28,8 +28,11 @@ async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
 ) -> None:
     """Write down what this request has changed: it ends the intent that was written before the handler ran.
 
-    A handler that changes several things calls it for each of them. Raises RedisError.
+    A handler that changes several things calls it for each of them. A payment that is handed in is its own record, and
+    who handed it in stands in the request's line of the log. Raises RedisError.
     """
+    if action == ACCEPT:
+        return
     ending = Ending(outcome=Outcome.DONE, what=action, subjects=[subject], before=before, after=after, why=why)
     begun = request[_BEGUN].pop("id", None) if _BEGUN in request else None
     audit = request.app[PARTS].audit

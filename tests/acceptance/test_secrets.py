@@ -166,8 +166,9 @@ def test_a_command_that_ends_in_an_exception(
         work.close()
         raise special(EVERY[name], LEAKING, WEBHOOK)
 
-    monkeypatch.setattr("cli.session.run", fail)
+    # In this order: the module is imported here, and must not find the other one changed already.
     monkeypatch.setattr("cli.watching.run", fail)
+    monkeypatch.setattr("cli.session.run", fail)
     for options in ([], ["--json"]):
         assert run(["stats", *options]) != 0 or EVERY[name] is BrokenPipeError  # its reader has gone: no error
         assert search.text(name, "".join(capsys.readouterr())) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.planted import bugs
+from tests.planted.access import OF_ACCESS
 from tests.planted.bugs import Bug
 from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.credentials import CREDENTIAL_BUGS
@@ -20,7 +21,7 @@ from tests.planted.http import HTTP_BUGS
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS, *HTTP_BUGS, *OF_WATCHING, *OF_WATCHERS)
+BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS, *HTTP_BUGS, *OF_WATCHING, *OF_WATCHERS, *OF_ACCESS)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",

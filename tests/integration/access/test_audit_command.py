@@ -122,12 +122,12 @@ async def test_decisions_on_doubts_say_why(terminal: Terminal, redis: Any, acme:
     assert terminal("doubts", "resolve", doubt, "--as", "paid", "--because", "seen in the portal").code == 0
     resolve, verify = terminal.json("audit").documents
     assert (resolve["what"], resolve["subjects"], resolve["why"]) == (
-        "doubts.resolve",
+        "doubt.resolve",
         [doubt, acme],
         "seen in the portal",
     )
     assert (resolve["before"], resolve["after"]) == ({doubt: "in_doubt"}, {doubt: "paid"})
-    assert (verify["what"], verify["subjects"]) == ("doubts.verify", [doubt])
+    assert (verify["what"], verify["subjects"]) == ("doubt.verify", [doubt])
 
 
 def test_what_is_refused_or_breaks_off_is_an_entry_too(
