@@ -58,7 +58,7 @@ def run_cases(
     else:
         command += ["--header", f"Authorization: Bearer {token}"]
     done = subprocess.run(
-        command, cwd=ROOT, env={**environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        command, cwd=directory, env={**environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     if not result.exists():
         return Report(0, ["no report"], done.stdout + done.stderr)
