@@ -161,11 +161,12 @@ def _bodies(operation: Operation, model: type[BaseModel]) -> Node:
     if not operation.bulk:
         return {_JSON: {"schema": one}}
     many = {"type": "array", "items": one, "minItems": 1, "maxItems": LARGEST_ARRAY}
-    line = '{"portal":"acme","invoice_id":2,"pay_system_id":31}\n'
-    stream = {"type": "string", "description": f"Up to {MOST_LINES:,} lines, each a {model.__name__}."}
+    line = '`{"portal":"acme","invoice_id":2,"pay_system_id":31}`'
+    text = f"Up to {MOST_LINES:,} lines, each a {model.__name__} such as {line}."
+    stream = {"type": "string", "minLength": 1, "description": text}
     return {
         _JSON: {"schema": {"anyOf": [one, many]}},
-        NDJSON: {"schema": stream, "examples": {"two": {"summary": "Two payments", "value": line + line}}},
+        NDJSON: {"schema": stream},
     }
 
 

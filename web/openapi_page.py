@@ -107,10 +107,8 @@ def _body(kind: str, node: Node, schemas: Node) -> str:
         f"<h4>Body, {escape(kind)}</h4><p>{_kind(node['schema'])} {_text(node['schema'].get('description', ''))}</p>"
     )
     names = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(node["schema"]))
-    examples = [each["value"] for each in node.get("examples", {}).values()]
-    if names:
-        examples += [json.dumps(each, indent=2) for each in schemas[names[0]].get("examples", [])]
-    return shown + "".join(f"<pre>{escape(str(each))}</pre>" for each in examples)
+    examples = schemas[names[0]].get("examples", []) if names else []
+    return shown + "".join(f"<pre>{escape(json.dumps(each, indent=2))}</pre>" for each in examples)
 
 
 def _answer(status: str, node: Node) -> str:

@@ -8,11 +8,13 @@ from typing import Final
 
 from ledger.walks import MOST_NAMES, START, Place
 from tasks.payment import PORTAL, is_handle
+from web.api.models import LONGEST_CURSOR
 from web.api.wrongs import Wrong, refusal
 from web.problems import Problem
 
 _LARGEST_AT: Final = 2**64 - 1
 _LONGEST_STAGE: Final = 1
+_WITHOUT_NAMES: Final = 5  # parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,12 @@ def written(cursor: Cursor, filters: str) -> str:
     """As a text; `filters` names the list that it belongs to."""
     place = cursor.place
     parts = [filters, cursor.portal, cursor.search, place.stage, place.at, *place.names]
-    return urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+    while True:
+        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        coded = urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        if len(coded) <= LONGEST_CURSOR or len(parts) <= _WITHOUT_NAMES + 1:
+            return coded
+        parts.pop()  # somebody's ids are very long: the latest name has room
 
 
 def read(text: str, filters: str) -> Cursor:

@@ -15,7 +15,7 @@ from web.api.wrongs import NEXT, Wrong
 
 DEFAULT_LIMIT: Final = 50
 LARGEST_LIMIT: Final = 500
-LONGEST_CURSOR: Final = 4096
+LONGEST_CURSOR: Final = 2000
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.IGNORECASE)
 
 
@@ -104,7 +104,11 @@ Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type":
 Limit = Annotated[
     int, BeforeValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT})
 ]
-CursorText = Annotated[str, _printable(LONGEST_CURSOR), _text_schema(LONGEST_CURSOR)]
+CursorText = Annotated[
+    str,
+    _printable(LONGEST_CURSOR),
+    WithJsonSchema({"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_CURSOR}}}$"}),
+]
 
 
 class Strict(BaseModel):

@@ -115,6 +115,14 @@ def test_no_text_that_somebody_writes_breaks_a_cursor(text: str):
     assert refusal.value.status == 422
 
 
+def test_a_cursor_fits_into_an_address_whatever_ids_producers_make():
+    """255 characters of four bytes each, four times: the latest name is kept."""
+    place = Place("q", "7", tuple(sign * 255 for sign in "\U00020000\U00020001\U00020002\U00020003"))
+    text = cursors.written(Cursor("a" * 63, 0, place), "list")
+    assert len(text) <= 2000
+    assert cursors.read(text, "list").place.names[0] == place.names[0]
+
+
 @pytest.mark.parametrize(
     "parts",
     [
