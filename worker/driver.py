@@ -274,12 +274,11 @@ async def _answered(call: Awaitable[Reply]) -> Reply:
 
 
 def _outcome(error: PortalError) -> str:
-    match error:
-        case NotSent():
-            return NOT_SENT
-        case NoAnswer():
-            return UNANSWERED
-    return REFUSED
+    """How a request without a result counts: a gateway's page in the place of an answer is none."""
+    if isinstance(error, NotSent):
+        return NOT_SENT
+    nobody_spoke = error.meaning.fate is Fate.UNKNOWN and not error.code
+    return UNANSWERED if isinstance(error, NoAnswer) or nobody_spoke else REFUSED
 
 
 def _pay(payment: Payment) -> Pay:
