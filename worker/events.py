@@ -46,10 +46,10 @@ class PaymentEvents:
             self._post.put(lambda: _started(payments, now))
 
     def requeued(self, payments: Sequence[Payment]) -> None:
-        """These payments were certainly not executed, and go again."""
+        """These payments were certainly not executed, and go again; what was read before it was ever sent does not."""
         if payments and self._wanted():
             now = time.time()
-            self._post.put(lambda: [_requeued(payment, now) for payment in payments])
+            self._post.put(lambda: [_requeued(payment, now) for payment in payments if payment.sent_at])
 
     def ended(self, delivered: Sequence[Undelivered]) -> None:
         """These results can be read."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import pools
 
 from cli.guarded import KILL_GROUP, Guarded
 from tests.canaries import REDIS_PASSWORD
@@ -254,3 +255,18 @@ def test_shutdown_by_remote_control_stops_a_worker_and_its_supervisor(house: Hou
     assert [event["event"] for event in worker.events()].count("worker.started") == 1
     portal = house.add_portal()
     assert celery.AsyncResult(send(celery, portal, 2)).get(timeout=WITHIN_S)["status"] == "paid"
+
+
+def test_events_come_back_after_an_outage_of_the_broker(house: House, celery: Celery) -> None:
+    """Nobody has to ask again; what happened while it was away may be lost, and no payment is."""
+    answer(celery, "enable_events")
+    portal = house.add_portal()
+    house.server.kill()
+    house.server.start()
+    pools.reset()  # kombu's are shared by all applications with the same address
+    afterwards = house.celery()
+    eventually_sync(lambda: afterwards.control.ping(destination=[WORKER], timeout=1, limit=1))
+    with a_receiver(afterwards) as seen:
+        watched = send(afterwards, portal, 2)
+        eventually_sync(lambda: kinds(seen[watched])[:1] == ["task-received"])
+    assert house.workers[0].never_died()

@@ -100,9 +100,9 @@ def test_the_run_time_is_from_the_last_departure_to_the_end(board: Board, events
 
 
 def test_a_payment_that_goes_again_is_retried(board: Board, events: PaymentEvents) -> None:
-    """It is queued again, and that is not STARTED."""
-    events.requeued([a_payment(state=State.QUEUED)])
-    assert [kind for kind, _ in board.notes] == ["task-retried"]
+    """It is queued again, and that is not STARTED. One that was only read before its first call is not retried."""
+    events.requeued([a_payment(state=State.QUEUED), a_payment(3, state=State.QUEUED, sent_at=None)])
+    assert [(kind, fields["uuid"]) for kind, fields in board.notes] == [("task-retried", "p-2")]
 
 
 @pytest.mark.parametrize(
