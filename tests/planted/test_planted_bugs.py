@@ -21,7 +21,16 @@ from tests.planted.http import HTTP_BUGS
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS, *HTTP_BUGS, *OF_WATCHING, *OF_WATCHERS, *OF_ACCESS)
+BUGS = (
+    *bugs.BUGS,
+    *CREDENTIAL_BUGS,
+    *OF_THE_FAR_SIDE,
+    *OF_CALLBACKS,
+    *HTTP_BUGS,
+    *OF_WATCHING,
+    *OF_WATCHERS,
+    *OF_ACCESS,
+)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",
