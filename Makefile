@@ -22,8 +22,9 @@ chaos: ## Prove it: 10,000 payments through kills, power losses and lost replies
 	@$(BIN)/b24pay chaos --payments 10000 --worker-kills 200 --redis-kills 50 --power-losses 20 --zombies 20 \
 		--lost-replies 5 --seed $(SEED) $(if $(KEEP),--keep $(KEEP))
 
+# More processes than cores: many tests wait for a lease, a pause or a server.
 test: setup lint ## Prove that everything works: lint, types, all tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 matrix: setup ## Harm processes at every point, cut calls at every byte; writes docs/*_matrix.md
 	@$(BIN)/python -m tests.matrix

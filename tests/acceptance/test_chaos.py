@@ -40,23 +40,26 @@ def storm(*arguments: str) -> tuple[int, Any, str]:
 
 @pytest.mark.timeout(WITHIN_S + 60)
 def test_a_storm_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
-    """2,000 payments, 60 worker kills, 15 Redis kills, 5 power losses, 10 zombies, 5 % lost replies: all zeros."""
+    """1,000 payments, 30 worker kills, 8 Redis kills, 3 power losses, 5 zombies, 5 % lost replies: all zeros.
+
+    `make chaos` is ten times that.
+    """
     code, report, details = storm(
-        *("--payments", "2000", "--worker-kills", "60", "--redis-kills", "15", "--power-losses", "5"),
-        *("--zombies", "10", "--lost-replies", "5", "--seed", "20261124", "--keep", str(tmp_path)),
+        *("--payments", "1000", "--worker-kills", "30", "--redis-kills", "8", "--power-losses", "3"),
+        *("--zombies", "5", "--lost-replies", "5", "--seed", "20261124", "--keep", str(tmp_path)),
     )
     assert report["findings"] == ZERO, details
     assert (code, report["ok"]) == (0, True)
     payments = report["payments"]
-    assert payments["accepted"] == 2000
-    assert payments["paid"] + payments["failed_after_three_deaths"] == 2000
+    assert payments["accepted"] == 1000
+    assert payments["paid"] + payments["failed_after_three_deaths"] == 1000
     assert payments["failed_otherwise"] == 0
     # A storm that met nobody would prove nothing.
-    assert report["deaths"]["with_payments_in_sending"] >= 10
-    assert report["deaths"]["payments_in_sending"] >= 100
-    assert report["faults"]["redis_kill"]["struck"] == 15
-    assert report["faults"]["power_loss"]["struck"] == 5
-    assert report["portals"]["replies_lost"] >= 5
+    assert report["deaths"]["with_payments_in_sending"] >= 5
+    assert report["deaths"]["payments_in_sending"] >= 50
+    assert report["faults"]["redis_kill"]["struck"] == 8
+    assert report["faults"]["power_loss"]["struck"] == 3
+    assert report["portals"]["replies_lost"] >= 3
     assert json.loads((tmp_path / "report.json").read_text()) == report
     history = [json.loads(line) for line in (tmp_path / "history.ndjson").read_text().splitlines()]
     assert {"worker_kill", "power_loss", "told", "resumed", "calm", "fact.calls"} <= {line["what"] for line in history}
