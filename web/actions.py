@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from access.audit import Ending, Intent, Origin, Outcome
@@ -9,6 +10,8 @@ from web.access import PRINCIPAL, route_of
 from web.guards import REQUEST_ID, Handler
 from web.parts import PARTS
 from web.problems import Problem
+
+log = structlog.get_logger(__name__)
 
 # What a change may be called; the command line says the same.
 ACCEPT: Final = "payment.accept"
@@ -18,7 +21,7 @@ VERIFY: Final = "doubt.verify"
 RESOLVE: Final = "doubt.resolve"
 HOLD: Final = "portal.hold"
 RESUME: Final = "portal.resume"
-
+RESEND: Final = "callback.resend"
 _BEGUN: Final = web.RequestKey("begun", dict)  # the id of the intent's row under "id", until its ending is written
 _REFUSALS: Final = range(400, 500)
 
@@ -29,8 +32,10 @@ async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
     """Write down what this request has changed: it ends the intent that was written before the handler ran.
 
     A handler that changes several things calls it for each of them. A payment that is handed in is its own record, and
-    who handed it in stands in the request's line of the log. Raises RedisError.
+    who handed it in stands in the log alone. Raises RedisError.
     """
+    who = request[PRINCIPAL].name
+    log.info("web.changed", who=who, action=action, subject=subject, before=before, after=after, why=why)
     if action == ACCEPT:
         return
     ending = Ending(outcome=Outcome.DONE, what=action, subjects=[subject], before=before, after=after, why=why)

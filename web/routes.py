@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from access.roles import CHANGERS, PAYERS, READERS, Role
-from web.actions import CANCEL, HOLD, RESOLVE, RESUME, RETRY, VERIFY
+from web.actions import CANCEL, HOLD, RESEND, RESOLVE, RESUME, RETRY, VERIFY
 from web.api.accepting import accept
 from web.api.doubts import list_doubts, resolve, verify
 from web.api.payments import SMALL, cancel, list_payments, retry, show_payment
@@ -85,5 +85,5 @@ ROUTES: Final = (
     Route(method="GET", path="/openapi.json", handler=show_document, roles=READERS),
     Route(method="GET", path="/docs", handler=show_page, roles=READERS),
     Route(method="GET", path="/v1/callbacks", handler=list_callbacks, roles=READERS),
-    Route(method="POST", path="/v1/callbacks/{id}/resend", handler=resend_callback, roles=CHANGERS),
+    Route(method="POST", path="/v1/callbacks/{id}/resend", handler=resend_callback, roles=CHANGERS, action=RESEND),
 )
