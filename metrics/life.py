@@ -32,7 +32,8 @@ if redis.call('HLEN', KEYS[1]) > 1 then
   local rows = redis.call('HGETALL', KEYS[1])
   for n = 1, #rows, 2 do
     local read, row = pcall(cjson.decode, rows[n + 1])
-    if not read or now - (tonumber(row.at) or 0) > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], rows[n]) end
+    local at = read and type(row) == 'table' and tonumber(row.at) or 0
+    if now - at > tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], rows[n]) end
   end
 end
 return now

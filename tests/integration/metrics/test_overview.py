@@ -205,7 +205,8 @@ async def test_a_silent_worker_is_missed_for_some_minutes(client: Redis):
     async def said_before(node: str, ago_s: float) -> None:
         await client.hset(key, node, f'{{"v":1,"at":{round((seconds - ago_s) * 1000)}}}')
 
-    await asyncio.gather(said_before("hangs", 10), said_before("gone", FORGOTTEN_S + 5), client.hset(key, "odd", "x"))
+    await asyncio.gather(said_before("hangs", 10), said_before("gone", FORGOTTEN_S + 5))
+    await client.hset(key, mapping={"odd": "x", "odder": "5", "oddest": "[]", "empty": "{}"})
     assert [(sign.node, sign.condition) for sign in await signs.all()] == [("hangs", Condition.SILENT)]
     await signs.say("lives", hindrance=None, pid=1, metrics=None)
     assert sorted(await client.hkeys(key)) == [b"hangs", b"lives"]
