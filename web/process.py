@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WEB, Settings, load_settings
+from config.tracing import configure_tracing
 from web.access import require_protection, warn_if_open
 from web.app import build_app
 from web.parts import Parts, open_parts
@@ -31,6 +32,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     configure_logging(settings)
+    if vain := configure_tracing("b24pay-web"):
+        log.warning("tracing.unavailable", error=vain)
     try:
         return asyncio.run(serve(settings))
     except ConfigurationError as error:  # what only Redis knows: whether anybody could come in

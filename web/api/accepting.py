@@ -4,6 +4,7 @@ from typing import Final, assert_never
 
 from aiohttp import web
 
+from config.tracing import carried
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
 from ledger.redis import RedisLedger
@@ -80,7 +81,7 @@ async def _take_one(request: web.Request, ledger: RedisLedger, data: object, key
     key = key or wanted.idempotency_key
     if not may_touch(request, wanted.portal):
         raise no_portal()
-    ask = wanted.named(named_by_key(key) if key else new_ids(1)[0], key)
+    ask = wanted.named(named_by_key(key) if key else new_ids(1)[0], key, carried(request.headers))
     return await _answer(request, ledger, ask, await request.app[API].gathering.open(ledger, ask))
 
 

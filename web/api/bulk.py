@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from config.outages import is_outage
+from config.tracing import carried
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
 from ledger.redis import RedisLedger
@@ -61,10 +62,10 @@ class Bulk:
         """The request for the ledger, or why there is none."""
         if not may_touch(self.request, wanted.portal):
             return no_portal()
-        own = wanted.idempotency_key
+        own, context = wanted.idempotency_key, carried(self.request.headers)
         if self.key:
-            return wanted.named(named_by_place(self.key, index), own)
-        return wanted.named(named_by_key(own) if own else new_ids(1)[0], own)
+            return wanted.named(named_by_place(self.key, index), own, context)
+        return wanted.named(named_by_key(own) if own else new_ids(1)[0], own, context)
 
     async def open(self, asked: Sequence[tuple[int, NewPayment | Problem]]) -> list[Result]:
         """Write them down in order; one result each."""

@@ -156,7 +156,7 @@ class PaymentRequest(Strict):
         text = "needs pay_system_id or bx_rest_handler"
         return [Wrong("", "way-to-pay", text, "Name the pay system that pays the invoice.")]
 
-    def named(self, handle: str, key: str | None) -> NewPayment:
+    def named(self, handle: str, key: str | None, traceparent: str | None) -> NewPayment:
         """As the ledger takes it."""
         return NewPayment(
             id=Handle(handle),
@@ -165,6 +165,7 @@ class PaymentRequest(Strict):
             pay_system_id=self.pay_system_id,
             bx_rest_handler=self.bx_rest_handler,
             idempotency_key=key,
+            traceparent=traceparent,
         )
 
 
