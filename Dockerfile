@@ -17,6 +17,8 @@ COPY tasks/ tasks/
 COPY worker/ worker/
 COPY web/ web/
 COPY access/ access/
+COPY metrics/ metrics/
+COPY callbacks/ callbacks/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/
@@ -37,9 +39,9 @@ WORKDIR /tmp
 USER 10001:10001
 # SIGTERM finishes what is in flight and hands the lanes back; give it longer than one REST call (60 s in compose).
 STOPSIGNAL SIGTERM
-# The worker answers over the broker, so "healthy" means that it really consumes. Its node name is its own: containers
-# that share a network share the host's name, too.
+# "Healthy" means that it really consumes, by the signs of life that both of its loops feed. Its node name is its own:
+# containers that share a network share the host's name, too.
 ENV WORKER_NODE_FILE=/tmp/worker.node
-HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 \
-    CMD ["sh", "-c", "celery -A worker inspect ping --timeout 10 --destination \"$(cat /tmp/worker.node)\""]
+HEALTHCHECK --interval=10s --timeout=8s --start-period=30s --retries=3 \
+    CMD ["sh", "-c", "b24pay health --worker \"$(cat /tmp/worker.node)\""]
 CMD ["python", "-m", "worker"]

@@ -1,16 +1,13 @@
 """Which addresses a portal may have: https on a public host, and only Bitrix24's own zones after a rename.
 
 Loopback, private and link-local addresses are refused unless insecure portals are allowed (emulator, tests); names are
-checked again when they are resolved, so that a name cannot be pointed inside later.
+checked again when they are resolved (`resolver.py`), so that a name cannot be pointed inside later.
 """
 
 import ipaddress
 import re
-import socket
 from typing import Final
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
 # Where Bitrix24 keeps cloud portals. A redirect to any other host is not followed: it would hand the credential over.
@@ -39,27 +36,6 @@ _SPECIAL_4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99
 
 class InsideAddress(OSError):  # noqa: N818 - names what was met
     """A connection would lead to an address that is not public."""
-
-
-class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only; a name that points inside does not resolve."""
-
-    def __init__(self) -> None:
-        self._resolver = DefaultResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The public addresses of a host; raises OSError where there is none."""
-        found = await self._resolver.resolve(host, port, family)
-        public = [address for address in found if is_public_address(address["host"])]
-        if not public:
-            raise InsideAddress("the name leads to a private address")
-        return public
-
-    async def close(self) -> None:
-        """Release the resolver below."""
-        await self._resolver.close()
 
 
 def is_public(host: str) -> bool:

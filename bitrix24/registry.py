@@ -107,8 +107,8 @@ class PortalRegistry:
         self, redis: Redis, secret_keys: Sequence[str | HiddenText], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._redis = redis
-        self._fernet = _fernet(secret_keys)
-        self._first = _fernet(secret_keys[:1])
+        self._fernet = fernet_of(secret_keys)
+        self._first = fernet_of(secret_keys[:1])
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
         self._put = redis.register_script(_lua("put_portal"))
@@ -173,6 +173,12 @@ class PortalRegistry:
     async def show(self, key: str) -> StoredPortal:
         """What may be shown of one portal; raises UnknownPortal."""
         return _stored(key, await self._raw(key))
+
+    async def some(self, keys: Sequence[str]) -> Sequence[StoredPortal]:
+        """What may be shown of these portals, in one round trip; one that is unknown or unreadable is left out."""
+        raws = await self._redis.hmget(_PORTALS, list(keys)) if keys else []
+        shown = (_readable(key, _text(raw)) for key, raw in zip(keys, raws, strict=True) if raw is not None)
+        return [portal for portal in shown if portal is not None]
 
     async def remove(self, key: str, *, remembered_s: float = 0.0) -> bool:
         """Forget a portal; False where there was none. Its lane is the caller's to look at first.
@@ -265,7 +271,8 @@ def _credential(stored: StoredPortal, plain: Any) -> Credential:  # what `_plain
     )
 
 
-def _fernet(secret_keys: Sequence[str | HiddenText]) -> MultiFernet | None:
+def fernet_of(secret_keys: Sequence[str | HiddenText]) -> MultiFernet | None:
+    """What seals and opens stored secrets, None without keys; raises SecretKeyMissing where one is unusable."""
     if not secret_keys:
         return None
     try:

@@ -22,8 +22,9 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from bitrix24.fence import Fence, clock
-from bitrix24.hosts import InsideAddress, PublicResolver, is_public_address
+from bitrix24.hosts import InsideAddress, is_public_address
 from bitrix24.portal import Portal, endpoint_problem
+from bitrix24.resolver import PublicResolver
 from bitrix24.secret import Secret
 from bitrix24.unasked import Ear
 from config.failpoints import armed, failpoint

@@ -1,7 +1,6 @@
 """One storm from its plan to its report."""
 
 import asyncio
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from chaos.plan import Kind, Plan, Scale, make_plan
 from chaos.report import Report
 from chaos.scene import LEASE_S, Place, Scene, set_scene
 from chaos.storm import Storm
+from config.ending import ended_as_by_ctrl_c
 
 _WATCH_EVERY_S: Final = 0.5
 
@@ -29,7 +29,7 @@ async def run(scale: Scale, *, keep: Path | None, watching: Watching) -> Report:
     plan = make_plan(scale, lease_s=LEASE_S)
     with _place(keep) as place, History.writing(place.directory / "history.ndjson") as history:
         history.keep("plan.strike", plan.strikes)
-        with _ending_on_signals():
+        with ended_as_by_ctrl_c():
             try:
                 async with set_scene(plan, history, place) as scene:
                     return await _storm(scene, plan, history, watching, began)
@@ -92,19 +92,6 @@ def _place(keep: Path | None) -> Iterator[Place]:
         return
     with tempfile.TemporaryDirectory(prefix="b24pay-chaos-", ignore_cleanup_errors=True) as name:
         yield Place(Path(name), kept=False)
-
-
-@contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end a storm as Ctrl-C does: between two steps, and through every `finally`."""
-    loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

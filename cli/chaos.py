@@ -11,6 +11,7 @@ import click
 
 from cli.exits import INTERRUPTED, Exit
 from cli.output import Output, speaks
+from config.ending import heed_interrupts
 
 
 @click.command()
@@ -45,6 +46,7 @@ def chaos(output: Output, *, keep: Path | None, **numbers: Any) -> int:
 
     scale = Scale(**numbers)
     output.note(f"A storm over {scale.payments} payments; nothing leaves this machine.")
+    heed_interrupts()
     try:
         with _watching(output) as watching:
             report = asyncio.run(run(scale, keep=keep, watching=watching))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.acting import Act, acting, in_portions
 from cli.exits import worst
 from cli.lookups import pages
 from cli.output import Output, cell, speaks, state, table
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of one payment: from which state it is allowed, and where it leads."""
+    """A change of one payment: its name in the audit, from which state it is allowed, and where it leads."""
 
+    name: str
     allowed: "State"
     leads_to: "State"
     make: Callable[[str], Awaitable["Payment | None"]]
@@ -46,7 +48,7 @@ def retry(output: Output, ids: tuple[str, ...], which: str | None, portal: str |
                 await require_portal(session, portal)
                 # All ids first: a retried payment leaves the list that is being read.
                 wanted = [each.id async for page in pages(session, [portal], ["failed"]) for each in page]
-            change = Change(State.FAILED, State.QUEUED, session.ledger.retry)
+            change = Change("payment.retry", State.FAILED, State.QUEUED, session.ledger.retry)
             return await _change(session, output, wanted, change, dry_run=dry_run)
 
     return run(work())
@@ -62,27 +64,69 @@ def cancel(output: Output, ids: tuple[str, ...], *, dry_run: bool) -> int:
 
     async def work() -> int:
         async with open_session() as session:
-            change = Change(State.QUEUED, State.CANCELLED, session.ledger.cancel)
+            change = Change("payment.cancel", State.QUEUED, State.CANCELLED, session.ledger.cancel)
             return await _change(session, output, ids, change, dry_run=dry_run)
 
     return run(work())
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What became of one payment."""
+
+    id: str
+    before: "State | None"
+    after: "State | None"
+    changed: bool
+    text: str
+
+
 async def _change(session: Session, output: Output, ids: Sequence[str], change: Change, *, dry_run: bool) -> int:
     shown = table("id", "status", "what happened")
-    done = refused = 0
-    for payment_id in dict.fromkeys(ids):
-        [before] = await session.ledger.find([payment_id])
-        after = before if dry_run or before is None else await change.make(before.id)
-        changed, text = _outcome(before, after, change, dry_run=dry_run)
-        done, refused = done + changed, refused + (not changed)
-        status = after.state if after else None
+    made: list[bool] = []
+
+    def tell(each: Changed) -> None:
+        made.append(each.changed)
         if output.json:
-            output.data({"id": payment_id, "changed": changed and not dry_run, "status": status, "text": text}, "")
-        shown.add_row(cell(redact(payment_id)), state(status) if status else cell(None), cell(text))
+            changed = each.changed and not dry_run
+            output.data({"id": each.id, "changed": changed, "status": each.after, "text": each.text}, "")
+        shown.add_row(cell(redact(each.id)), state(each.after) if each.after else cell(None), cell(each.text))
+
+    for portion in in_portions(list(dict.fromkeys(ids))):
+        if dry_run:
+            for payment_id in portion:
+                tell(await _one(session, payment_id, change, dry_run=True))
+        else:
+            await _change_portion(session, portion, change, tell)
     if not output.json:
         output.data({}, shown if ids else "Nothing to do.")
-    return worst(done=done, refused=refused)
+    return worst(done=sum(made), refused=len(made) - sum(made))
+
+
+async def _change_portion(
+    session: Session, ids: Sequence[str], change: Change, tell: Callable[[Changed], None]
+) -> None:
+    """Change one payment after the other, between two rows of the audit."""
+    made: list[Changed] = []
+    async with acting(session, change.name, *ids) as act:
+        for payment_id in ids:
+            made.append(await _one(session, payment_id, change, dry_run=False))
+            _note(act, made)
+            tell(made[-1])
+
+
+async def _one(session: Session, payment_id: str, change: Change, *, dry_run: bool) -> Changed:
+    [before] = await session.ledger.find([payment_id])
+    after = before if dry_run or before is None else await change.make(before.id)
+    changed, text = _outcome(before, after, change, dry_run=dry_run)
+    return Changed(payment_id, before.state if before else None, after.state if after else None, changed, text)
+
+
+def _note(act: Act, made: Sequence[Changed]) -> None:
+    act.before = {each.id: each.before for each in made}
+    act.after = {each.id: each.after for each in made}
+    changed = sum(each.changed for each in made)
+    act.refused, act.partly = not changed, changed < len(made)
 
 
 def _outcome(before: "Payment | None", after: "Payment | None", change: Change, *, dry_run: bool) -> tuple[bool, str]:

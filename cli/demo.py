@@ -19,6 +19,7 @@ from cli.sample import PAYMENTS, Sample, make_sample
 from cli.session import Session, connected, run
 from cli.sheet import Sheet
 from cli.stage import Stage, set_stage
+from config.ending import heed_interrupts
 
 if TYPE_CHECKING:
     from emulator import Handle
@@ -40,6 +41,7 @@ def demo(output: Output) -> int:
     Starts a Redis server, two portals and two workers, and leaves nothing behind.
     """
     try:
+        heed_interrupts()
         ending = run(_demonstrate(output))
     except KeyboardInterrupt:
         output.note("Interrupted. Everything that was started has been stopped.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.acting import acting, in_portions
 from cli.exits import CommandError, Exit, worst
 from cli.numbers import Seconds
 from cli.output import Output, cell, speaks, state, table
@@ -18,7 +19,7 @@ from cli.questions import (
     show_questions,
     what_to_do,
 )
-from cli.readings import Outcome, Reading, hindrance, read_again, text_of
+from cli.readings import Outcome, Reading, hindrance, make_due, text_of, wait_for_readings
 from cli.session import Session, open_session, run
 from cli.showing import document_of, show, told, what_next
 from config.redaction import redact
@@ -66,8 +67,11 @@ def verify(output: Output, ids: tuple[str, ...], portal: str | None, timeout_s: 
             if asked and dry_run:
                 readings += [Reading(each, None, Outcome.PENDING) for each in asked]
             elif asked:
+                for portion in in_portions([each.id for each in asked]):
+                    async with acting(session, "doubt.verify", *portion):
+                        await make_due(session, portion)
                 with output.busy(f"{len(asked):,} to be read back, {timeout_s:g} s at the most"):
-                    readings += await read_again(session, asked, timeout_s)
+                    readings += await wait_for_readings(session, asked, timeout_s)
         _show_readings(output, readings, dry_run=dry_run)
         for text in dict.fromkeys(filter(None, map(hindrance, readings))):
             output.note(text)
@@ -102,7 +106,10 @@ def resolve(output: Output, payment_id: str, verdict: str, because: str, *, dry_
                 text = f"Payment {before.id} (invoice {before.invoice_id} of {before.portal}) would be {_END[verdict]}."
                 output.data({**document_of(before), "changed": False, "text": text}, text)
                 return Exit.DONE
-            after = await _decide(session, before, paid=paid, because=redact(reason))
+            states = {before.id: before.state}
+            async with acting(session, "doubt.resolve", before.id, before.portal, why=reason, before=states) as act:
+                after = await _decide(session, before, paid=paid, because=redact(reason))
+                act.after = {after.id: after.state}
         show(output, [after])
         output.note(f"What happens next: {what_next(after)}.")
         return Exit.DONE

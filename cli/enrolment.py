@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.acting import acting
 from cli.exits import CommandError, Exit
 from cli.findings import document_of_findings, shown_findings
 from cli.output import Output, group, speaks
@@ -51,8 +52,13 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
 
     async def work() -> int:
         async with open_session() as session:
-            checkup = await enrol(session, key, description, check=check, moved=moved, dry_run=dry_run)
-            ended = None if dry_run else await resume_for_credential(session.ledger, key)
+            if dry_run:
+                checkup, ended = await enrol(session, key, description, check=check, moved=moved, dry_run=True), None
+            else:
+                async with acting(session, "portal.add", key, before=await _shown(session, key)) as act:
+                    checkup = await enrol(session, key, description, check=check, moved=moved)
+                    ended = await resume_for_credential(session.ledger, key)
+                    act.after = await _shown(session, key)
             lane = await lane_of(session, key)
         done = "would be stored" if dry_run else "stored"
         document = {
@@ -70,6 +76,17 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
         return Exit.DONE
 
     return run(work())
+
+
+async def _shown(session: Session, key: str) -> Mapping[str, object] | None:
+    """What may be shown of the portal as it is stored; None where there is none, or a name that cannot be a key."""
+    from bitrix24.registry import RegistryError
+
+    try:
+        stored = await session.registry.show(key)
+    except RegistryError:
+        return None
+    return {"endpoint": stored.endpoint, "member_id": stored.member_id, "plan": stored.plan, "version": stored.version}
 
 
 async def enrol(

@@ -37,7 +37,7 @@ def _of_descriptions(error: Exception) -> CommandError | None:
 def _known(error: Exception) -> CommandError:
     if isinstance(error, CommandError):
         return error
-    known = _of_server(error) or _of_redis(error) or _of_portals(error) or _of_payments(error)
+    known = _of_server(error) or _of_redis(error) or _of_portals(error) or _of_payments(error) or _of_tokens(error)
     if known is not None:
         return known
     return CommandError(
@@ -133,6 +133,16 @@ def _of_payments(error: Exception) -> CommandError | None:
         return CommandError(cause, "See them with `b24pay list`; let them end, or cancel them.")
     if isinstance(error, InvalidPayment):
         return CommandError(str(error), "Nothing was accepted; correct the request and give it again.")
+    return None
+
+
+def _of_tokens(error: Exception) -> CommandError | None:
+    from access.tokens import TokenError, TokenExists
+
+    if isinstance(error, TokenExists):
+        return CommandError(_sentence(str(error)), "Choose another name, or revoke that one: `b24pay token revoke`.")
+    if isinstance(error, TokenError):
+        return CommandError(_sentence(str(error)), "See `b24pay token list`.")
     return None
 
 

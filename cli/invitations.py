@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from cli.acting import acting
 from cli.enrolment import read_description
 from cli.exits import CommandError, Exit
 from cli.output import Output, group, speaks
@@ -46,7 +47,9 @@ def invite(output: Output, key: str, source: str | None, days: int, *, dry_run: 
             if dry_run:
                 output.data({"key": key, "invited": False}, f"Portal {key}: would be invited")
                 return Exit.DONE
-            name, expires_at = await session.doors.invite(key, invitation, lives_s=days * _DAY_S)
+            async with acting(session, "portal.invite", key) as act:
+                name, expires_at = await session.doors.invite(key, invitation, lives_s=days * _DAY_S)
+                act.after = {"client_id": invitation.client_id, "address": invitation.host, "days": days}
         until = datetime.fromtimestamp(expires_at, UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
         url = f"{base}{_PATH}{key}/{name}"
         output.data(

@@ -1,13 +1,15 @@
 """`b24pay keys`: the keys of B24PAY_SECRET_KEYS, and what is sealed with them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.acting import Act, acting
 from cli.exits import Exit
 from cli.output import Output, speaks
-from cli.session import open_session, run
+from cli.session import Session, open_session, run
 
 if TYPE_CHECKING:
     from bitrix24.resealing import Resealed
@@ -45,13 +47,33 @@ def rotate(output: Output, *, dry_run: bool) -> int:
 
     async def work() -> int:
         async with open_session() as session:
-            portals = await session.registry.reseal(dry_run=dry_run)
-            doors = await session.doors.reseal(dry_run=dry_run)
-        became = {**portals, **{f"{key} (invitation)": outcome for key, outcome in doors.items()}}
+            if dry_run:
+                became = await _reseal(session, dry_run=True)
+            else:
+                async with acting(session, "keys.rotate", "keys") as act:
+                    became = await _reseal(session)
+                    _note(act, became)
         _tell(output, became, dry_run=dry_run)
         return _ending(became)
 
     return run(work())
+
+
+async def _reseal(session: Session, *, dry_run: bool = False) -> "Mapping[str, Resealed]":
+    portals = await session.registry.reseal(dry_run=dry_run)
+    doors = await session.doors.reseal(dry_run=dry_run)
+    signing = await session.signing_secrets.reseal(dry_run=dry_run)
+    return {
+        **portals,
+        **{f"{key} (invitation)": outcome for key, outcome in doors.items()},
+        **{f"{host} (signing secret)": outcome for host, outcome in signing.items()},
+    }
+
+
+def _note(act: Act, became: "Mapping[str, Resealed]") -> None:
+    """How many came out how; which ones is in what the command says."""
+    act.after = dict(Counter(outcome.name.lower() for outcome in became.values()))
+    act.partly = _ending(became) is not Exit.DONE
 
 
 def _tell(output: Output, became: "Mapping[str, Resealed]", *, dry_run: bool) -> None:

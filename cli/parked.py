@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.acting import acting
 from cli.exits import CommandError, Exit, worst
 from cli.numbers import WholeNumber
 from cli.output import Output, cell, facts, speaks, table
@@ -73,7 +74,11 @@ def drop(output: Output, numbers: tuple[int, ...], *, everything: bool, dry_run:
             there = [each.number for each in await messages.all()]
             wanted = there if everything else list(dict.fromkeys(numbers))
             known = [number for number in wanted if number in there]
-            dropped = [] if dry_run else await messages.drop(known)
+            dropped: Sequence[int] = []
+            if known and not dry_run:
+                async with acting(session, "parked.drop", *known) as act:
+                    dropped = await messages.drop(known)
+                    act.after = {"dropped": len(dropped)}
         done = known if dry_run else dropped
         _tell(output, {number: _outcome(number in done, dry_run=dry_run) for number in wanted})
         return worst(done=len(done), refused=len(wanted) - len(done)) if wanted else Exit.DONE

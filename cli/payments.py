@@ -26,6 +26,7 @@ _LONGEST_LOOK_S: Final = 1.0
 @click.option("--pay-system", metavar="N", help="Number of the pay system that pays.")
 @click.option("--handler", metavar="CODE", help="Code of the REST handler, where no --pay-system is given.")
 @click.option("--key", metavar="KEY", help="Idempotency key: the same key is the same payment.")
+@click.option("--callback", metavar="URL", help="Address that is told of the end (docs/callbacks.md).")
 @click.option("--wait", is_flag=True, help="Wait for the end; the exit code then tells it.")
 @click.option("--timeout", "timeout_s", type=Seconds(min=0), metavar="S", help="With --wait: at most so long.")
 @click.option("--dry-run", is_flag=True, help="Check the request and send nothing.")
@@ -38,6 +39,7 @@ def pay(
     pay_system: str | None,
     handler: str | None,
     key: str | None,
+    callback: str | None,
     timeout_s: float | None,
     wait: bool,
     dry_run: bool,
@@ -57,6 +59,7 @@ def pay(
         "pay_system_id": pay_system,
         "bx_rest_handler": handler,
         "idempotency_key": key,
+        "callback": callback,
     }
     try:
         request = parse_payment(new_ids(1)[0], fields)
@@ -67,7 +70,7 @@ def pay(
         async with open_session() as session:
             if dry_run:
                 text = await _foretold(session, request)
-                asked = {name: getattr(request, name) for name in fields}
+                asked = {name: getattr(request, name) for name in fields} | {"callback": callback}
                 output.data({**asked, "accepted": False, "text": text}, text)
                 return Exit.DONE
             [opened] = await session.ledger.open([request])

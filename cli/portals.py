@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.acting import acting
 from cli.enrolment import add
 from cli.exits import CommandError, Exit
 from cli.failures import answer_of, explained
@@ -141,7 +142,9 @@ def hold(output: Output, key: str, reason: str, *, dry_run: bool) -> int:
         async with open_session() as session:
             lane = await require_portal(session, key)
             if not dry_run:
-                await session.ledger.hold(key, OPERATOR, reason)
+                async with acting(session, "portal.hold", key, why=reason, before=document_of_hold(lane)) as act:
+                    await session.ledger.hold(key, OPERATOR, reason)
+                    act.after = {"code": OPERATOR}
         text = f"Portal {key}: was held already" if lane.held else f"Portal {key}: {_done('held', dry_run=dry_run)}"
         if lane.held and lane.held.probe_at is not None:
             text += f"; only a person {'would resume' if dry_run else 'resumes'} it from now on"
@@ -162,7 +165,8 @@ def resume(output: Output, key: str, *, dry_run: bool) -> int:
         async with open_session() as session:
             lane = await require_portal(session, key)
             if not dry_run:
-                await session.ledger.resume(key)
+                async with acting(session, "portal.resume", key, before=document_of_hold(lane)):
+                    await session.ledger.resume(key)
         text = f"Portal {key}: {_done('resumed', dry_run=dry_run)}" if lane.held else f"Portal {key}: was not held"
         output.data({"key": key, "held": dry_run and lane.held is not None, "was_held": lane.held is not None}, text)
         return Exit.DONE
@@ -179,17 +183,18 @@ def remove(output: Output, key: str, *, dry_run: bool) -> int:
 
     async def work() -> int:
         async with open_session() as session:
-            await session.registry.show(key)
+            stored = await session.registry.show(key)
             lane = await lane_of(session, key)
             still_open = _open(lane)
             if dry_run and still_open:
                 cause = f"The lane {key} has {still_open} open payments."
                 raise CommandError(cause, f"See them with `b24pay list --portal {key}`; let them end, or cancel them.")
             if not dry_run:
-                # The lane first: it refuses while payments are open, and then the credential is still needed.
-                await session.ledger.remove_lane(key)
-                await session.registry.remove(key, remembered_s=_remembered_s(session, lane))
-                await session.doors.close(key)
+                async with acting(session, "portal.remove", key, before=_document(stored, lane)):
+                    # The lane first: it refuses while payments are open, and then the credential is still needed.
+                    await session.ledger.remove_lane(key)
+                    await session.registry.remove(key, remembered_s=_remembered_s(session, lane))
+                    await session.doors.close(key)
         output.data({"key": key, "removed": not dry_run}, f"Portal {key}: {_done('removed', dry_run=dry_run)}")
         return Exit.DONE
 

@@ -44,13 +44,16 @@ class Reading:
     outcome: Outcome
 
 
-async def read_again(session: "Session", payments: "Sequence[Payment]", timeout_s: float) -> list[Reading]:
-    """Have payments read now and wait for what that decides, as long as waiting is not in vain."""
-    from asyncio import sleep
-
-    ids = [each.id for each in payments]
+async def make_due(session: "Session", ids: Sequence[str]) -> None:
+    """Have payments read now."""
     for first in range(0, len(ids), _AT_ONCE):
         await session.ledger.read_again(ids[first : first + _AT_ONCE])
+
+
+async def wait_for_readings(session: "Session", payments: "Sequence[Payment]", timeout_s: float) -> list[Reading]:
+    """Wait for what the readings of due payments decide, as long as waiting is not in vain."""
+    from asyncio import sleep
+
     readings = [Reading(each, None, Outcome.PENDING) for each in payments]
     began, taken = time.monotonic(), set[str]()
     while True:

@@ -11,10 +11,13 @@ from cli.exits import CommandError, Exit
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from access.audit import Audit
+    from access.tokens import Tokens
     from bitrix24.client import Client
     from bitrix24.doors import Doors
     from bitrix24.registry import PortalRegistry
     from bitrix24.renewal import Renewal
+    from callbacks.signing import SigningSecrets
     from config.plain import PlainSettings
     from config.settings import Settings
     from ledger.ledger import LaneView
@@ -50,6 +53,27 @@ class Session:
         from bitrix24.doors import Doors
 
         return Doors(self.redis, self.settings.secret_keys)
+
+    @cached_property
+    def tokens(self) -> "Tokens":
+        """The bearer tokens of the HTTP doors."""
+        from access.tokens import Tokens
+
+        return Tokens(self.redis)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The record of what was changed."""
+        from access.audit import Audit
+
+        return Audit(self.redis, retention_s=self.settings.retention_days * _DAY_S)
+
+    @cached_property
+    def signing_secrets(self) -> "SigningSecrets":
+        """What callbacks are signed with."""
+        from callbacks.signing import SigningSecrets
+
+        return SigningSecrets(self.redis, self.settings.secret_keys)
 
     def portal_client(self) -> "Client":
         """A client for live checks of portals; open it with `async with`."""

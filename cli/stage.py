@@ -17,6 +17,7 @@ from cli.children import Child, stop_all
 from cli.embedded import embedded_server
 from cli.exits import CommandError, Exit
 from cli.procfile import ROOT, command_of
+from config.ending import ended_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -46,7 +47,7 @@ class Stage:
 @asynccontextmanager
 async def set_stage(*, portals: int, workers: int) -> AsyncIterator[Stage]:
     """Start everything; on the way out, whatever the way, everything is stopped and every file removed."""
-    with _ending_on_signals(), tempfile.TemporaryDirectory(prefix="b24pay-demo-") as name:
+    with ended_as_by_ctrl_c(), tempfile.TemporaryDirectory(prefix="b24pay-demo-") as name:
         directory = Path(name)
         # Always a server of its own: a demonstration has no business in a REDIS_URL that somebody uses.
         with embedded_server(environ={}) as redis_url:
@@ -105,24 +106,6 @@ async def _until_ready(children: Sequence[Child], ready_file: Path) -> None:
                 cause = f"The process {child.name} {fate}: {child.last_words}"
                 raise CommandError(cause, "Try again; if it stays, see `b24pay doctor`.", Exit.TEMPORARY)
         await asyncio.sleep(_POLL_S)
-
-
-@contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demonstration as Ctrl-C does: through every `finally`.
-
-    The loop takes them between two steps. A handler that raises would do so anywhere, also inside of a library that
-    holds a lock, and the stopping of a child would then wait for that lock for ever.
-    """
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 @contextmanager

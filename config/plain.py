@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from config.callbacks import CallbackRules, as_callback_hosts
 from config.rules import (
     LONGEST_RETENTION_DAYS,
     LONGEST_S,
@@ -50,6 +51,7 @@ class PlainSettings:
     retention_days: int = 35
     log_level: LogLevel | None = None  # None: nobody has chosen one
     web_url: str | None = None
+    callback_hosts: tuple[str, ...] = ()
     failpoints: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -66,8 +68,14 @@ class PlainSettings:
             retention_days=settings.retention_days,
             log_level=settings.log_level if "log_level" in settings.model_fields_set else None,
             web_url=settings.web_url,
+            callback_hosts=settings.callback_hosts,
             failpoints=settings.failpoints,
         )
+
+    @property
+    def callback_rules(self) -> CallbackRules:
+        """Who may be told of a payment's end."""
+        return CallbackRules(self.callback_hosts, self.allow_insecure_portals)
 
 
 def plain_settings(environ: Mapping[str, str] | None = None) -> PlainSettings:
@@ -128,8 +136,10 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "B24PAY_LOG_LEVEL": lambda value: LogLevel(value.lower()),
     "B24PAY_LOG_FORMAT": lambda value: LogFormat(value.lower()),
     "B24PAY_WEB_LISTEN": as_listen,
+    "B24PAY_METRICS_LISTEN": as_listen,
     "B24PAY_WEB_URL": as_web_url,
     "B24PAY_WEB_PROXIES": as_networks,
+    "B24PAY_CALLBACK_HOSTS": as_callback_hosts,
 }
 _FIELDS: Final[Mapping[str, str]] = {
     "B24PAY_SECRET_KEYS": "secret_keys",
@@ -140,4 +150,5 @@ _FIELDS: Final[Mapping[str, str]] = {
     "B24PAY_RETENTION_DAYS": "retention_days",
     "B24PAY_LOG_LEVEL": "log_level",
     "B24PAY_WEB_URL": "web_url",
+    "B24PAY_CALLBACK_HOSTS": "callback_hosts",
 }

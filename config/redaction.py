@@ -49,6 +49,9 @@ _WEBHOOK: Final = re.compile(
 )
 # An install door's name: whoever has the address may bring a credential.
 _DOOR: Final = re.compile(r"(?P<keep>/v1/install/[^\s/]{1,200}/)[^{\s/\\\"'<>?&#,;)\]}]+", re.IGNORECASE)
+# A bearer token of the HTTP doors; its id (access/bearer.py) stays, so that it can be found and revoked.
+_BEARER_MARK: Final = "b24t_"
+_BEARER: Final = re.compile(r"(?P<keep>b24t_[0-9a-f]{12}_)[A-Za-z0-9]+")
 _USERINFO: Final = re.compile(r"(?P<keep>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^\s/\"'<>]*(?=@)", re.IGNORECASE)
 _NAMED: Final = re.compile(
     rf"""(?P<keep>{_BEGIN}(?:{_NAME}){_BRACKET}{_SEPARATOR})"""
@@ -66,6 +69,8 @@ _HEADER: Final = re.compile(
 # Fernet keys (32 bytes) and what they encrypt.
 _FERNET_KEY: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_=-])")
 _FERNET_TEXT: Final = re.compile(r"(?<![A-Za-z0-9_-])gAAAAA[A-Za-z0-9_-]{60,}=*")
+# What callbacks are signed with (Standard Webhooks).
+_SIGNING_SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/]{16,}=*")
 # A Bitrix24 access token is a run of about 70 hexadecimal digits; a SHA-256 (64) stays readable.
 _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])", re.IGNORECASE)
 
@@ -73,14 +78,14 @@ _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])",
 # of what is logged, and skipping the patterns for them makes a line ten times cheaper.
 _PLAIN: Final = re.compile(r"(?:[\w.+-]|(?<=\d):(?=\d)){0,42}")
 
-_KEEPING: Final = (_WEBHOOK, _DOOR, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
-_WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN)
+_KEEPING: Final = (_WEBHOOK, _DOOR, _BEARER, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
+_WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN, _SIGNING_SECRET)
 _SECRET_NAME: Final = re.compile(rf"(?:.*[_\[-])?(?:{_NAME}|secret_keys?|authorization)\]?", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """The same text with every part that looks like a secret replaced by stars."""
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and _BEARER_MARK not in text:
         return text
     for pattern in _KEEPING:
         text = pattern.sub(rf"\g<keep>{STARS}", text)

@@ -149,6 +149,8 @@ HINTS: Final = {
     "B24PAY_WEB_LISTEN": "Example: 127.0.0.1:8080",
     "B24PAY_WEB_URL": "Example: https://pay.example.com, the address under which Bitrix24 reaches the web process",
     "B24PAY_WEB_PROXIES": "Example: 10.0.0.0/8, or leave it out where no proxy stands before the web process",
+    "B24PAY_METRICS_LISTEN": "Example: 127.0.0.1:9464 (port 0: any free one, told in the log), or leave it out",
+    "B24PAY_CALLBACK_HOSTS": "Example: shop.example.com,*.example.org, without scheme and port",
     "B24PAY_FAILPOINTS": "Remove it; it serves the project's own tests",
 }
 

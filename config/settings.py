@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.callbacks import CallbackRules, as_callback_hosts
 from config.errors import ConfigurationError, Problem
 from config.rules import (
     HINTS,
@@ -111,6 +112,12 @@ class Settings(BaseSettings):
     web_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(as_networks)] = Field(
         (), alias="B24PAY_WEB_PROXIES", description="networks of proxies whose X-Forwarded-For is believed"
     )
+    metrics_listen: Annotated[tuple[str, int] | None, NoDecode, BeforeValidator(as_listen)] = Field(
+        None, alias="B24PAY_METRICS_LISTEN", description="host and port where a worker shows metrics and health"
+    )
+    callback_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(as_callback_hosts)] = Field(
+        (), alias="B24PAY_CALLBACK_HOSTS", description="hosts that may be told of a payment's end: host, *.host"
+    )
     failpoints: str | None = Field(
         None, alias="B24PAY_FAILPOINTS", description="for tests only: places where a test may break the process"
     )
@@ -143,6 +150,11 @@ class Settings(BaseSettings):
     def result_backend_url(self) -> str:
         """The result backend's URL as it was given."""
         return self.result_backend.get_secret_value() if self.result_backend else self.redis_url
+
+    @property
+    def callback_rules(self) -> CallbackRules:
+        """Who may be told of a payment's end."""
+        return CallbackRules(self.callback_hosts, self.allow_insecure_portals)
 
     @property
     def quiet_s(self) -> float:

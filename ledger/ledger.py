@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from ledger.callbacks import CallbackOutbox
 from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
 from ledger.verdict import Decision
 from ledger.walks import Place, Sought, Walked
@@ -166,6 +167,10 @@ class Ledger(Protocol):
     # Which epoch the latest `take` saw, 0 before the first. It grows when the server is another one or has lost data:
     # what is queued is then read at its portal before it is sent.
     epoch: int
+
+    @property
+    def callbacks(self) -> CallbackOutbox:
+        """Those who are to be told of a payment's end. They become due in the step that ends it."""
 
     # Producers and operators
     async def open(self, requests: Sequence[NewPayment]) -> list[Opened]:

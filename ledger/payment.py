@@ -1,7 +1,7 @@
 """What the ledger knows about one request to pay one invoice, and which states it may pass through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -47,6 +47,14 @@ class Evidence(StrEnum):
     OPERATOR = "operator"  # a person looked and said so; `Payment.because` has the reason
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Who is told of a payment's end: an address, and its host, which has a signing secret and a pace of its own."""
+
+    host: str  # name or number, in lower case, without the port
+    url: str = field(repr=False)  # its query may be a secret of the receiver's
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
     """A validated request, before the ledger has decided whether it is a payment of its own."""
@@ -57,6 +65,8 @@ class NewPayment:
     pay_system_id: int | None = None
     bx_rest_handler: str | None = None
     idempotency_key: str | None = None
+    callback: Destination | None = None  # no part of the content: who asks for the same joins, and is told as well
+    traceparent: str | None = None  # W3C trace context of whoever asked; no part of the content
 
 
 # The portal writes the text of its answers, so nobody else bounds what the ledger keeps of it.
@@ -101,4 +111,5 @@ class Payment:
     last_read_error: Refusal | None = None  # why the latest read-back gave no answer
     read_at: datetime | None = None  # set by `doubts`: a read-back asked for after this moment says how it stood then
     because: str | None = None  # why a person decided on it
+    traceparent: str | None = None  # of the request that it was written for, while it is open
     after: PaymentId | None = None  # to be read first: the paid payment it came after; None for others

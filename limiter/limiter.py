@@ -65,6 +65,7 @@ class Pace:
 
     rate: float  # requests per second; less than the configured one after a refusal
     burst: float
+    level: float  # requests that the bucket holds now
     pause_s: float  # nothing is granted for so long
     command_s: float | None
     base_s: float  # what a request takes beside its commands

@@ -156,6 +156,7 @@ def pace_of(bucket: Bucket, speed: Speed, budget: Account, limits: Limits, now: 
     return Pace(
         rate=bucket.rate(limits, now),
         burst=bucket.burst(limits, now),
+        level=bucket.drained(limits, now)[0],
         pause_s=pause_s,
         command_s=speed.command_s,
         base_s=speed.base_s or 0.0,

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -15,10 +16,11 @@ from celery import shared_task
 from celery.exceptions import Ignore, Reject
 
 from config.redaction import redact_value
+from config.tracing import carried
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.payment import NewPayment
 from tasks.errors import InvalidPayment, LedgerUnavailable
-from tasks.payment import parse_payment
+from tasks.payment import is_our_id, parse_payment
 from tasks.producer import find_payment, open_payments
 from tasks.result import refusal_of
 
@@ -52,9 +54,12 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         raise InvalidPayment(f"unknown field {sorted(unknown)!a}: known are portal and payments")
     if not isinstance(payments, list) or len(payments) > LARGEST_BULK:
         raise InvalidPayment(f"payments must be a list of at most {LARGEST_BULK}; split it into several messages")
-    parsed = [_item(self.request.id, portal, index, item) for index, item in enumerate(payments)]
+    context = carried({"traceparent": getattr(self.request, "traceparent", None)})
+    parsed = [_item(self.request.id, portal, index, item, context) for index, item in enumerate(payments)]
     places = [index for index, item in enumerate(parsed) if isinstance(item, NewPayment)]
-    opened = _opened([item for item in parsed if isinstance(item, NewPayment)])
+    asked = [item for item in parsed if isinstance(item, NewPayment)]
+    opened = _opened(asked)
+    _announce(self.app, asked, opened)
     rejected = {index: str(item) for index, item in enumerate(parsed) if isinstance(item, InvalidPayment)}
     for index, outcome in zip(places, opened, strict=True):
         if isinstance(outcome, Conflict | UnknownPortal):
@@ -64,6 +69,13 @@ def pay_invoices(self: Any, portal: object = None, payments: object = None, **un
         "joined": _count(opened, Joined) + _count(opened, AlreadyPaid),
         "rejected": [{"index": index, "error": rejected[index]} for index in sorted(rejected)],
     }
+
+
+def _announce(app: Any, asked: Sequence[NewPayment], opened: Sequence[Opened]) -> None:
+    """Let whoever watches the worker see the items that have a name of their own; the others are seen when sent."""
+    if tell := getattr(app, "payments_opened", None):
+        named = [pair for pair in zip(asked, opened, strict=True) if not is_our_id(pair[0].id)]
+        tell([request for request, _ in named], [outcome for _, outcome in named], {})
 
 
 def _leave_payments_alone(message_id: str) -> None:
@@ -98,7 +110,9 @@ def _waiting_for_the_ledger() -> Iterator[None]:
         raise RuntimeError(f"the ledger could not be asked: {redact_value(error)}") from None
 
 
-def _item(message_id: str, portal: object, index: int, item: object) -> NewPayment | InvalidPayment:
+def _item(
+    message_id: str, portal: object, index: int, item: object, context: str | None
+) -> NewPayment | InvalidPayment:
     if not isinstance(item, Mapping):
         return InvalidPayment("a payment must be an object with the fields of tasks.pay_invoice")
     if "portal" in item and item["portal"] != portal:
@@ -107,7 +121,7 @@ def _item(message_id: str, portal: object, index: int, item: object) -> NewPayme
     # Without a task_id of its own an item is named by its place, so that a redelivered message finds its payments.
     handle = item.get("task_id") or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{message_id}/{index}"))
     try:
-        return parse_payment(handle, {**fields, "portal": portal})
+        return replace(parse_payment(handle, {**fields, "portal": portal}), traceparent=context)
     except InvalidPayment as error:
         return error
 

@@ -3,21 +3,40 @@
 import os
 import re
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
-from ledger.payment import Handle, NewPayment, PortalKey
+from config.callbacks import BadCallback, CallbackRules, read_callback
+from ledger.payment import Destination, Handle, NewPayment, PortalKey
 from tasks.errors import InvalidPayment
 
 LARGEST_ID = 2**53 - 1  # the largest whole number that every JSON reader keeps exact
 LONGEST_TEXT = 255
 PORTAL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-FIELDS = ("portal", "invoice_id", "pay_system_id", "bx_rest_handler", "idempotency_key")
+_OURS = re.compile(r"[a-z2-7]{16}|[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+FIELDS = ("portal", "invoice_id", "pay_system_id", "bx_rest_handler", "idempotency_key", "callback")
 
 
-def parse_payment(handle: object, fields: Mapping[str, object]) -> NewPayment:
+def environment_rules() -> CallbackRules:
+    """Who may be told of a payment's end, as the settings of this process say."""
+    return _rules(os.environ.get("B24PAY_CALLBACK_HOSTS"), os.environ.get("B24PAY_ALLOW_INSECURE_PORTALS"))
+
+
+@lru_cache(maxsize=4)
+def _rules(_hosts: str | None, _insecure: str | None) -> CallbackRules:
+    """Read once for many payments; what they are read from is only the cache's key."""
+    from config.plain import plain_settings
+
+    return plain_settings().callback_rules
+
+
+def parse_payment(
+    handle: object, fields: Mapping[str, object], callback_rules: Callable[[], CallbackRules] = environment_rules
+) -> NewPayment:
     """Check a request's fields and give the payment it asks for.
 
-    Raises InvalidPayment with one sentence per problem.
+    `callback_rules` is asked only where somebody wants to be told of the end. Raises InvalidPayment with one sentence
+    per problem.
     """
     problems = [f"unknown field {_shown(name)}: known are {', '.join(FIELDS)}" for name in fields if name not in FIELDS]
     payment = NewPayment(
@@ -27,6 +46,7 @@ def parse_payment(handle: object, fields: Mapping[str, object]) -> NewPayment:
         pay_system_id=_whole_number("pay_system_id", fields.get("pay_system_id"), problems, required=False),
         bx_rest_handler=_text("bx_rest_handler", fields.get("bx_rest_handler"), problems),
         idempotency_key=_text("idempotency_key", fields.get("idempotency_key"), problems),
+        callback=_callback(fields.get("callback"), problems, callback_rules),
     )
     if fields.get("pay_system_id") is None and fields.get("bx_rest_handler") is None:
         problems.append("pay_system_id or bx_rest_handler is required: name the pay system that pays the invoice")
@@ -44,6 +64,11 @@ def new_ids(count: int) -> list[str]:
     return [letters[at : at + 16] for at in range(0, 16 * count, 16)]
 
 
+def is_our_id(handle: str) -> bool:
+    """Whether a name looks as if our own doors gave it (`new_ids`, an import's, a bulk item's): no message bears it."""
+    return _OURS.fullmatch(handle) is not None
+
+
 def is_handle(value: object) -> bool:
     """Whether something may name a payment: 1 to 255 printable characters."""
     return isinstance(value, str) and 1 <= len(value) <= LONGEST_TEXT and value.isprintable()
@@ -55,6 +80,16 @@ def _portal(value: object, problems: list[str]) -> str:
     cause = "is required" if value is None else f"is not a portal key: {_shown(value)}"
     problems.append(f"portal {cause}; give the key of a configured portal, such as 'acme', never a host")
     return ""
+
+
+def _callback(value: object, problems: list[str], rules: Callable[[], CallbackRules]) -> Destination | None:
+    if value is None:
+        return None
+    try:
+        return Destination(*read_callback(value, rules()))
+    except BadCallback as error:
+        problems.append(f"callback {error}")
+        return None
 
 
 def _whole_number(name: str, value: object, problems: list[str], *, required: bool) -> int | None:

@@ -4,10 +4,11 @@ Needs `REDIS_URL` only. Safe to use from threads; a forked child opens its own c
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
@@ -63,10 +64,12 @@ def enqueue(
     pay_system_id: int | str | None = None,
     bx_rest_handler: str | None = None,
     idempotency_key: str | None = None,
+    callback: str | None = None,
 ) -> Payment:
     """Write a payment into the ledger; when this returns, it is durable and will end.
 
-    Raises InvalidPayment (PaymentConflict) when nothing was accepted, LedgerUnavailable when Redis did not answer.
+    `callback` is an address that is told of the end (docs/callbacks.md). Raises InvalidPayment (PaymentConflict) when
+    nothing was accepted, LedgerUnavailable when Redis did not answer.
     """
     fields = {
         "portal": portal,
@@ -74,9 +77,11 @@ def enqueue(
         "pay_system_id": pay_system_id,
         "bx_rest_handler": bx_rest_handler,
         "idempotency_key": idempotency_key,
+        "callback": callback,
     }
     request = parse_payment(new_ids(1)[0], fields)
-    [opened] = open_payments([request])
+    with _traced([request]) as asked:
+        [opened] = open_payments(asked)
     outcome = _outcome(request, opened)
     if isinstance(outcome, InvalidPayment):
         raise outcome
@@ -92,7 +97,8 @@ def enqueue_many(payments: Iterable[Mapping[str, object]]) -> list[Payment | Inv
     asked = list(payments)
     parsed = [_parsed(name, fields) for name, fields in zip(new_ids(len(asked)), asked, strict=True)]
     good = [item for item in parsed if isinstance(item, NewPayment)]
-    opened = iter(open_payments(good))
+    with _traced(good) as traced:
+        opened = iter(open_payments(traced))
     return [item if isinstance(item, InvalidPayment) else _outcome(item, next(opened)) for item in parsed]
 
 
@@ -106,6 +112,19 @@ def open_payments(requests: Sequence[NewPayment]) -> list[Opened]:
             opened.extend(_ledger(os.getpid()).open(chunk))
         failpoint("producer.opened", chunk)
     return opened
+
+
+@contextmanager
+def _traced(requests: Sequence[NewPayment]) -> Iterator[Sequence[NewPayment]]:
+    """The requests with the trace that they begin or belong to, where the application traces."""
+    # Not the API: other libraries load it wherever it is installed.
+    if "opentelemetry.sdk.trace" not in sys.modules or not requests:
+        yield requests
+        return
+    from tasks.tracing import enqueuing
+
+    with enqueuing(len(requests)) as context:
+        yield [replace(request, traceparent=context) for request in requests] if context else requests
 
 
 def _parsed(name: str, fields: Mapping[str, object]) -> NewPayment | InvalidPayment:

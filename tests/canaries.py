@@ -18,6 +18,9 @@ from emulator.oauth import TOKEN_MARK
 SECRET_KEY: Final = "dGVzdHMtb25seS1rZXktb2YtdGhpcnR5LXR3by1ieXQ="
 REDIS_PASSWORD: Final = "c4nary-of-the-redis-server"
 WEBHOOK_CODE: Final = "emulator-secret"  # what the emulator's portals are paid with
+BEARER_SECRET: Final = "c4naryOfTheBearerTokensThatTestsMake"  # the secret part of all of them, see tests/bearers.py
+
+SIGNING_SECRET: Final = "whsec_Y2FuYXJ5LW9mLWEtc2lnbmluZy1zZWNyZXQtMzItYnk="  # of callbacks
 
 SLOTS: Final[Mapping[str, str]] = {
     "webhook code": WEBHOOK_CODE,
@@ -26,6 +29,8 @@ SLOTS: Final[Mapping[str, str]] = {
     "access or refresh token": TOKEN_MARK,  # all that the emulator issues begin so
     "secret key": SECRET_KEY.rstrip("="),
     "Redis password": REDIS_PASSWORD,
+    "bearer token": BEARER_SECRET,
+    "signing secret of callbacks": SIGNING_SECRET.removeprefix("whsec_").rstrip("="),
 }
 _SHOWN: Final = 200  # bytes
 _AT_ONCE: Final = 16 * 1024 * 1024

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from cli.embedded import EmbeddedServer
+from config.ending import heed_interrupts
 from config.settings import DEVELOPMENT, Settings, load_settings
 from tests.canaries import SEARCH, SECRET_KEY
 from tests.sinks import GuardedServer, verdict, watched
@@ -34,6 +35,12 @@ def _clean_environment() -> Iterator[None]:
         del os.environ[name]
     yield
     os.environ.update(ours)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_heard() -> None:
+    """A shell starts background jobs with Ctrl-C ignored, and their children inherit that: tests send it to some."""
+    heed_interrupts()
 
 
 @contextmanager

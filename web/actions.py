@@ -1,15 +1,16 @@
-"""The one place where every change that somebody asked for by HTTP is noted: who, what, on what, and why."""
+"""What the audit hears of a request that changes something: before its handler runs, and how it ended."""
 
 from typing import Final
 
-import structlog
 from aiohttp import web
 
-from web.access import PRINCIPAL
+from access.audit import Ending, Intent, Origin, Outcome
+from web.access import PRINCIPAL, route_of
+from web.guards import REQUEST_ID, Handler
+from web.parts import PARTS
+from web.problems import Problem
 
-log = structlog.get_logger(__name__)
-
-# What a change may be called.
+# What a change may be called; the command line says the same.
 ACCEPT: Final = "payment.accept"
 RETRY: Final = "payment.retry"
 CANCEL: Final = "payment.cancel"
@@ -18,11 +19,67 @@ RESOLVE: Final = "doubt.resolve"
 HOLD: Final = "portal.hold"
 RESUME: Final = "portal.resume"
 
+_BEGUN: Final = web.RequestKey("begun", dict)  # the id of the intent's row under "id", until its ending is written
+_REFUSALS: Final = range(400, 500)
 
-async def record(  # noqa: PLR0917 - the order in which one says it: who, what, on what, from, to, why
-    request: web.Request, action: str, subject: str, before: str | None, after: str | None, why: str | None
+
+async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
+    request: web.Request, action: str, subject: str, before: object = None, after: object = None, why: str | None = None
 ) -> None:
-    """Note one change that was made. `subject` is a payment's id or a portal's key, before and after are states."""
-    log.info(
-        "web.changed", who=request[PRINCIPAL].name, action=action, subject=subject, before=before, after=after, why=why
+    """Write down what this request has changed: it ends the intent that was written before the handler ran.
+
+    A handler that changes several things calls it for each of them. A payment that is handed in is its own record, and
+    who handed it in stands in the request's line of the log. Raises RedisError.
+    """
+    if action == ACCEPT:
+        return
+    ending = Ending(outcome=Outcome.DONE, what=action, subjects=[subject], before=before, after=after, why=why)
+    begun = request[_BEGUN].pop("id", None) if _BEGUN in request else None
+    audit = request.app[PARTS].audit
+    if begun is not None:
+        await audit.end(begun, ending)
+    else:
+        await audit.note(_intent(request, action, [subject]), ending)
+
+
+@web.middleware
+async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Run the handler of a route with an action between two rows of the audit; a refusal is a row as well."""
+    route = route_of(request)
+    if route is None or route.action is None:
+        return await handler(request)
+    audit = request.app[PARTS].audit
+    begun = {"id": await audit.begin(_intent(request, route.action, list(request.match_info.values())))}
+    request[_BEGUN] = begun
+    ending = Ending(outcome=Outcome.FAILED)
+    try:
+        response = await handler(request)
+    except Problem as problem:
+        outcome = Outcome.REFUSED if problem.status in _REFUSALS else Outcome.FAILED
+        ending = Ending(outcome=outcome, error=problem.cause)
+        raise
+    except web.HTTPException as error:
+        ending = Ending(outcome=Outcome.REFUSED, error=f"HTTP {error.status}")
+        raise
+    except Exception as error:
+        ending = Ending(outcome=Outcome.FAILED, error=type(error).__name__)
+        raise
+    else:
+        ending = Ending(outcome=Outcome.REFUSED if response.status in _REFUSALS else Outcome.DONE)
+        return response
+    finally:
+        if "id" in begun:
+            await audit.end(begun["id"], ending)
+
+
+def _intent(request: web.Request, what: str, subjects: list[str]) -> Intent:
+    principal = request[PRINCIPAL]
+    return Intent(
+        who=principal.name,
+        role=principal.role.value,
+        origin=Origin.HTTP,
+        what=what,
+        subjects=subjects,
+        request_id=request[REQUEST_ID],
+        token=principal.token_id,
     )

@@ -1,24 +1,28 @@
 """The application: its routes, and what every request passes on its way."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
-from web.access import admitted
+from web.access import DESK, TABLE, Desk, admitted
+from web.actions import recorded
 from web.api.door import API, ApiState
 from web.guards import GUARDS, harden
 from web.parts import PARTS, Parts
-from web.routes import ROUTES, SMALL_BODY
+from web.routes import ROUTES, SMALL_BODY, Route
 from web.throttle import THROTTLE, Throttle
 
 
-def build_app(parts: Parts) -> web.Application:
+def build_app(parts: Parts, routes: Sequence[Route] = ROUTES) -> web.Application:
     """The routes on one process' parts."""
-    app = web.Application(middlewares=(*GUARDS, admitted), client_max_size=SMALL_BODY)
+    app = web.Application(middlewares=(*GUARDS, admitted, recorded), client_max_size=SMALL_BODY)
     app[PARTS] = parts
+    app[DESK] = Desk(parts)
+    app[TABLE] = {}
     app[API] = ApiState()
     app[THROTTLE] = Throttle(parts.settings.web_proxies)
     app.on_response_prepare.append(harden)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
-        if route.method == "GET":
-            app.router.add_route("HEAD", route.path, route.handler)
+    for route in routes:
+        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+            app[TABLE][app.router.add_route(method, route.path, route.handler)] = route
     return app

@@ -15,9 +15,10 @@ from web.problems import Problem, answer, of_http, unavailable
 log = structlog.get_logger(__name__)
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+WHO: Final = web.RequestKey("who", str)  # the name of the token, once it is known
 _ID_HEADER: Final = "X-Request-ID"
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET: Final = frozenset({"/healthz", "/readyz"})
+_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _POLICY: Final = "Content-Security-Policy"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -52,7 +53,8 @@ async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = resource.canonical if resource else "none"
         if route not in _QUIET or response.status not in range(200, 300):
             took_ms = round((time.monotonic() - began) * 1000)
-            log.info("web.answered", method=request.method, route=route, status=response.status, took_ms=took_ms)
+            who = {"who": request[WHO]} if WHO in request else {}
+            log.info("web.answered", method=request.method, route=route, status=response.status, took_ms=took_ms, **who)
     return response
 
 

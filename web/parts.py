@@ -1,19 +1,24 @@
 """What the routes work with, built once per process and closed with it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 from redis.asyncio import Redis
 
+from access.audit import Audit
+from access.gate import Gate
+from access.tokens import Tokens
 from bitrix24.client import Client
 from bitrix24.doors import Doors
 from bitrix24.registry import PortalRegistry
+from config.addresses import Transport
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
+from metrics.standing import Looks
 
 # A handful of steps each; what is more waits for a free connection.
 _REDIS_CONNECTIONS: Final = 32
@@ -33,6 +38,10 @@ class Parts:
     registry: PortalRegistry
     doors: Doors
     client: Client
+    tokens: Tokens
+    gate: Gate
+    audit: Audit
+    looks: Looks
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -50,15 +59,31 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         connections=_CALLS_AT_ONCE,
     )
     # Attempts and quiet time matter to drivers only; nothing here claims, recovers or settles.
-    ledger = RedisLedger(
-        redis, lease_s=settings.lease_s, retention_s=settings.retention_days * _DAY_S, max_attempts=1, quiet_s=0
-    )
-    async with redis, client:
+    retention_s = settings.retention_days * _DAY_S
+    ledger = RedisLedger(redis, lease_s=settings.lease_s, retention_s=retention_s, max_attempts=1, quiet_s=0)
+    tokens = Tokens(redis)
+    async with redis, client, AsyncExitStack() as stack:
+        broker = await _broker(settings, redis, stack)
+        registry = PortalRegistry(redis, settings.secret_keys)
         yield Parts(
             settings=settings,
             redis=redis,
             ledger=ledger,
-            registry=PortalRegistry(redis, settings.secret_keys),
+            registry=registry,
             doors=Doors(redis, settings.secret_keys),
             client=client,
+            tokens=tokens,
+            gate=Gate(tokens),
+            audit=Audit(redis, retention_s=retention_s),
+            looks=Looks(redis, broker, registry),
         )
+
+
+async def _broker(settings: Settings, redis: Redis, stack: AsyncExitStack) -> Redis | None:
+    """The broker for counting its messages, where it is a Redis; nothing else here speaks to it."""
+    url = settings.broker_url
+    if url == settings.redis_url:
+        return redis
+    if url.partition("://")[0] not in set(Transport):
+        return None
+    return await stack.enter_async_context(async_redis_client(url, max_connections=1, decode_responses=False))

@@ -7,12 +7,14 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from redis.exceptions import RedisError
 
 from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WEB, Settings, load_settings
+from web.access import require_protection, warn_if_open
 from web.app import build_app
-from web.parts import open_parts
+from web.parts import Parts, open_parts
 
 log = structlog.get_logger(__name__)
 
@@ -29,16 +31,22 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     configure_logging(settings)
-    return asyncio.run(serve(settings))
+    try:
+        return asyncio.run(serve(settings))
+    except ConfigurationError as error:  # what only Redis knows: whether anybody could come in
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
 
 
 async def serve(settings: Settings) -> int:
-    """Listen, and answer until SIGTERM or SIGINT; requests under way are finished."""
+    """Listen, and answer until SIGTERM or SIGINT; requests under way are finished. Raises ConfigurationError."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with open_parts(settings) as parts:
-        runner = web.AppRunner(build_app(parts), access_log=None, shutdown_timeout=STOP_WITHIN_S)
+        app = build_app(parts)
+        await _look_at_access(app, parts)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         try:
             host, port = settings.web_listen
@@ -52,3 +60,12 @@ async def serve(settings: Settings) -> int:
             await runner.cleanup()
     log.info("web.stopped")
     return 0
+
+
+async def _look_at_access(app: web.Application, parts: Parts) -> None:
+    """Refuse or warn at once. While Redis is away nobody is let in, so the process may start and wait for it."""
+    try:
+        await require_protection(parts)
+        await warn_if_open(app)
+    except RedisError as error:
+        log.warning("web.ledger_away", error=type(error).__name__)

@@ -7,7 +7,7 @@ event loop and acknowledges when the ledger has it, which costs about a third of
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from ledger.payment import OPEN, Handle, NewPayment
 from tasks.errors import InvalidPayment
 from tasks.payment import parse_payment
 from tasks.result import refusal_of
+from worker import tracing
 from worker.inspection import moment
 from worker.results import Results
 
@@ -37,6 +38,7 @@ class Request:
     handle: Handle
     wanted: NewPayment | InvalidPayment | TaskRevokedError
     ack: Callable[[], None]
+    headers: Mapping[str, Any] = field(default_factory=dict)  # of the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,12 @@ class Admission:
     async def _take(self, group: Sequence[Request]) -> None:
         wanted = [row.wanted for row in group if isinstance(row.wanted, NewPayment)]
         failpoint("admission.popped", wanted)
-        opened = iter(await self._ledger.open(wanted) if wanted else [])
+        began_ns = tracing.now_ns()
+        answers = await self._ledger.open(wanted) if wanted else []
         failpoint("admission.opened", wanted)
+        tracing.admitted(wanted, answers, began_ns)
+        self._results.events.received(wanted, answers, {row.handle: row.headers for row in group})
+        opened = iter(answers)
         ended: list[Undelivered] = []
         for request in group:
             outcome = next(opened) if isinstance(request.wanted, NewPayment) else request.wanted
@@ -162,7 +168,7 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
     def request_of(message: Any, ack: Any) -> Request:
         handle = message.headers["id"]
         wanted = _withdrawn(message.headers, revoked) or _wanted(handle, message)
-        return Request(handle, wanted, lambda: ack(log, consumer.connection_errors))
+        return Request(handle, wanted, lambda: ack(log, consumer.connection_errors), message.headers)
 
     return on_message
 
@@ -203,7 +209,7 @@ def _wanted(handle: str, message: Any) -> NewPayment | InvalidPayment:
             f"wait for the payment's result, AsyncResult(id).get(), and start the next step yourself"
         )
     try:
-        return parse_payment(handle, kwargs)
+        return tracing.with_context(parse_payment(handle, kwargs), message.headers)
     except InvalidPayment as error:
         return error
 

@@ -12,11 +12,17 @@ from config.celery import celery_configuration, leave_logging_alone, require_usa
 from config.errors import ConfigurationError
 from config.logging import configure_logging
 from config.settings import WORKER, Settings, load_settings
+from config.tracing import configure_tracing
+from worker.events import PaymentEvents
+from worker.post import Post, tasks_are_watched
 from worker.reconnection import PromptConnection
+from worker.remote import install_commands
 from worker.runtime import Runtime
 from worker.transport import install
 
 BAD_CONFIGURATION = 78  # the exit code of the contract
+# The payments loop may have used its 28 s of the 30 that a stop may take.
+POST_PATIENCE_S = 1.0
 
 
 log = structlog.get_logger(__name__)
@@ -30,15 +36,19 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         worker.quiet = True  # no banner: every line of a process is JSON
-        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend)
+        events = PaymentEvents(worker.app.post, lambda: tasks_are_watched(worker))
+        worker.app.payments_opened = events.received
+        worker.payments = Runtime(worker.app.b24pay_settings, worker.app.backend, events, node=worker.hostname)
 
     def start(self, worker: Any) -> None:
         """Called by Celery once, in the main process."""
+        worker.app.post.start(worker.hostname)
         worker.payments.start(maybe_shutdown)
 
     def stop(self, worker: Any) -> None:
         """Called by Celery on warm shutdown."""
         worker.payments.stop()
+        worker.app.post.stop(POST_PATIENCE_S)
 
     terminate = stop
 
@@ -46,9 +56,14 @@ class PaymentsStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 def build_app(settings: Settings) -> Celery:
     """A Celery app whose workers admit and drive payments."""
     install()
+    install_commands()
     app = Celery("b24pay", include=["tasks.messages"])
     app.conf.update(celery_configuration(settings))
     app.b24pay_settings = settings
+    if vain := configure_tracing("b24pay-worker"):
+        log.warning("tracing.unavailable", error=vain)
+    app.post = Post(app)
+    app.events.dispatcher_cls = "worker.post:Dispatcher"
     app.steps["worker"].add(PaymentsStep)
     leave_logging_alone(settings)
     app.finalize()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import celery.worker.consumer
 import structlog
 
+from metrics.pulse import Beat
 from worker.inspection import defect_of
 from worker.parking import Parking, misfit_of
 
@@ -17,6 +18,8 @@ _celery: Any = celery.worker.consumer  # Celery has no types; for the checker ou
 # A broker that is there and refuses (full, read-only, out of disk) is asked again after this.
 AFTER_REFUSAL_S: Final = 1.0
 _PRIORITY: Final = 6  # of a timer's entry, as Celery has it for an ETA
+# How often the loop says that it turns.
+_TURNED_EVERY_S: Final = 1.0
 
 
 class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
@@ -25,9 +28,11 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._later: set[Any] = set()  # entries of the timer
+        self._turning: Any = None  # the entry that feeds the pulse
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         """What is done with each message."""
+        self._feed_pulse()
         ordinary = super().create_task_handler(*args, **options)
         tasks = frozenset(name for name in self.app.tasks if not name.startswith("celery."))
 
@@ -44,6 +49,17 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
             self.park(message, reason)
 
         return on_message
+
+    def connection_for_write(self, *_args: Any, **_options: Any) -> Any:
+        """Celery asks for it for its events alone. They go another way (worker/post.py), and it stays unconnected."""
+        return self.app.connection_for_write(heartbeat=0)
+
+    def _feed_pulse(self) -> None:
+        """Show life as long as the loop that begins now turns, with its broker connected."""
+        if self._turning is not None:
+            self.timer.cancel(self._turning)
+        pulse = self.controller.payments.pulse
+        self._turning = self.timer.call_repeatedly(_TURNED_EVERY_S, lambda: pulse.feed(Beat.CONSUMER))
 
     def park(self, message: Any, reason: str) -> None:
         """Have a message written down; it is acknowledged when that is done."""
@@ -90,6 +106,8 @@ class Consumer(_celery.Consumer):  # type: ignore[misc]  # Celery has no types
         for entry in self._later:
             self.timer.cancel(entry)
         self._later.clear()
+        if self._turning is not None:
+            self.timer.cancel(self._turning)
         super().on_close()
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:

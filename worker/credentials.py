@@ -61,6 +61,7 @@ async def _renew(lane: Lane, used: Portal, deps: Deps, *, may_wait: bool) -> Non
     try:
         lane.portal = await deps.renewal.renew(used)
     except PortalError as error:
+        deps.work.renewal("refused" if error.meaning.effect is Effect.HOLD else "failed")
         log.warning("renewal.failed", portal=lane.key, code=error.code, error=str(error))
         if error.meaning.effect is Effect.HOLD:
             await hold_lane(lane, error, deps)
@@ -70,6 +71,7 @@ async def _renew(lane: Lane, used: Portal, deps: Deps, *, may_wait: bool) -> Non
             await back_off(lane, error, deps)
             lane.close()
     else:
+        deps.work.renewal("renewed")
         lane.unproven = lane.portal.credential
     finally:
         lane.renewing = False

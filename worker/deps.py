@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bitrix24.client import Client
 from bitrix24.fence import FENCE_S
@@ -10,6 +10,7 @@ from bitrix24.registry import PortalRegistry
 from bitrix24.renewal import Renewal
 from ledger.ledger import Ledger
 from limiter.limiter import Limiter
+from metrics.work import Work
 from worker.results import Results
 
 # A claimed payment that has not begun to leave after this long goes back to the queue. It bounds how much later than
@@ -32,6 +33,7 @@ class Deps:
     http_total_s: float
     lease_s: float
     quiet_s: float  # from the claim on; see `quiet_after_claim_s`
+    work: Work = field(default_factory=Work)  # what is counted
 
 
 def quiet_after_claim_s(http_total_s: float, portal_cut_s: float) -> float:

@@ -10,6 +10,7 @@ from bitrix24.registry import RegistryError
 from config.failpoints import failpoint
 from config.outages import is_outage
 from ledger.ledger import Lease, LeaseLost
+from metrics.pulse import Beat, Pulse
 from worker.deps import Deps
 from worker.driver import drive, hand_over
 from worker.lane import MOST_LANES, SLICE_S, Lane
@@ -29,15 +30,17 @@ UNUSABLE_WAIT_S = 30.0  # a lane whose credential this process cannot read is le
 class Dispatcher:
     """Drives lanes until it is stopped."""
 
-    def __init__(self, owner: str, deps: Deps) -> None:
+    def __init__(self, owner: str, deps: Deps, pulse: Pulse | None = None) -> None:
         self._owner = owner
+        self._pulse = pulse or Pulse()
         self._deps = deps
         self._clock = deps.clock
         self._lanes: dict[str, Lane] = {}
         self._driving: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._epoch = 0
-        self._load = Load()
+        self._load = Load(self._felt)
+        deps.work.shows(lanes=lambda: len(self._driving), requests=lambda: self._load.requests)
 
     async def run(self) -> None:
         """Take and drive lanes; returns after `stop` when every lane has been handed back."""
@@ -63,15 +66,17 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         """Take what is due, or sleep until something is."""
+        self._pulse.feed(Beat.DISPATCHER)
         began = self._clock()
         asked = min(MOST_LANES - len(self._driving), TAKEN_AT_ONCE)
         if not asked:
-            await asyncio.wait(self._driving, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._driving, timeout=LONGEST_SLEEP_S, return_when=asyncio.FIRST_COMPLETED)
             return
         try:
             leases, next_s = await self._deps.ledger.take(self._owner, asked)
             self._note_epoch(self._deps.ledger.epoch)
             if leases:
+                self._deps.work.lanes_taken(len(leases))
                 failpoint("lane.taken", [lease.portal for lease in leases])
             for lease in leases:
                 task = asyncio.create_task(self._drive(lease, began))
@@ -86,6 +91,10 @@ class Dispatcher:
         except Exception as error:
             log.exception("dispatcher.stumbled", error=type(error).__name__)
             await asyncio.sleep(AFTER_OUTAGE_S)
+
+    def _felt(self, late_s: float) -> None:
+        self._pulse.feed(Beat.PAYMENTS)
+        self._deps.work.late(late_s)
 
     def _note_epoch(self, epoch: int) -> None:
         if self._epoch and epoch != self._epoch:
@@ -104,6 +113,8 @@ class Dispatcher:
                 try:
                     await self._driven(lane)
                 finally:
+                    if lane.lost:
+                        self._deps.work.lease_lost()
                     # This process may have taken the lane again meanwhile, after the lease was lost in an outage.
                     if self._lanes.get(lease.portal) is lane:
                         del self._lanes[lease.portal]

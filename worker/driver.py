@@ -13,7 +13,7 @@ from math import ceil
 
 import structlog
 
-from bitrix24.errors import Effect, Fate, Meaning, NoAnswer, PortalError
+from bitrix24.errors import Effect, Fate, Meaning, NoAnswer, NotSent, PortalError
 from bitrix24.facts import Claims, Pay, Reply
 from bitrix24.registry import RegistryError
 from config.failpoints import failpoint
@@ -21,6 +21,8 @@ from ledger.ledger import LeaseLost
 from ledger.payment import Payment
 from ledger.verdict import Decision, Requeue
 from limiter.limiter import MOST_COMMANDS, Observation, Permit
+from metrics.work import ANSWERED, NOT_SENT, PAY, READ_BACK, REFUSED, UNANSWERED
+from worker import tracing
 from worker.batches import evenly, worthwhile
 from worker.credentials import renew_in_time
 from worker.deps import Deps
@@ -53,7 +55,7 @@ async def drive(lane: Lane, deps: Deps) -> None:
         else:
             lane.wait_s = QUARANTINE_WAIT_S if todo.suspects else lane.wait_s
             break
-        if not permit.granted and not await wait_for_permit(lane, permit):
+        if not permit.granted and not await wait_for_permit(lane, permit, deps):
             break
     await hand_over(lane, deps)
 
@@ -62,6 +64,7 @@ async def recover(lane: Lane, deps: Deps) -> None:
     """What an earlier driver left in `sending` is in doubt: it may have been sent."""
     found = await deps.ledger.recover(lane.lease) if lane.lease.left else 0
     if found:
+        deps.work.recovered(found)
         log.warning("lane.recovered", portal=lane.key, payments=found)
         failpoint("lane.recovered", [lane.key])
 
@@ -95,6 +98,7 @@ async def read_some(lane: Lane, deps: Deps) -> Permit:
         return permit
     due = await deps.ledger.doubts(lane.lease, MOST_READS)
     if due:
+        deps.work.permitted(1)
         lane.reading = True
         lane.launch(read_and_settle(lane, due, deps))
     else:
@@ -110,12 +114,15 @@ async def look_again(lane: Lane, deps: Deps) -> None:
         await deps.ledger.backlog(lane.lease)
 
 
-async def wait_for_permit(lane: Lane, permit: Permit) -> bool:
+async def wait_for_permit(lane: Lane, permit: Permit, deps: Deps) -> bool:
     """Rest until a permit may be free; False when the rest is long and better spent in the due-set."""
     lane.wait_s = permit.wait_s
     if permit.wait_s > LONGEST_WAIT_S and not lane.busy:
+        deps.work.waited(permit.wait_s)
         return False
+    began = deps.clock()
     await lane.nap(min(permit.wait_s, LONGEST_WAIT_S))
+    deps.work.waited(deps.clock() - began)
     return True
 
 
@@ -148,6 +155,7 @@ async def send_some(lane: Lane, deps: Deps) -> Permit:
         lane.probing = permit.alone
     for payments in batches:
         lane.launch(send_and_settle(lane, payments, claim_began, deps, reserved_s=reserved_s))
+    deps.work.permitted(len(batches))
     if unused := permit.requests - len(batches):
         await deps.limiter.give_back(lane.key, lane.limits, reserved_s=unused * reserved_s, requests=unused)
     return permit
@@ -175,6 +183,7 @@ async def send_suspect(lane: Lane, permit: Permit, deps: Deps) -> None:
             lane.lose()
             return
         if claimed.payments:
+            deps.work.permitted(1)
             failpoint("lane.claimed", claimed.payments)
             await send_and_settle(lane, claimed.payments, claim_began, deps, reserved_s=permit.reserved_s)
         else:
@@ -196,9 +205,10 @@ async def send_and_settle(
     singly, began, portal = lane.singly and len(payments) == 1, deps.clock(), lane.portal
     try:
         pays = [_pay(row) for row in payments]
-        with deps.results.started(payments):
+        with deps.results.started(payments), tracing.paying(portal, payments):
             reply = await _answered(deps.client.pay(portal, pays, singly=singly, must_end_by=must_end_by))
     except PortalError as error:
+        deps.work.request_ended(PAY, _outcome(error), deps.clock() - began, len(payments))
         if error.meaning.effect is Effect.HOLD:
             lane.stop()  # before anything is waited for: others of this lane are about to leave
         log.warning("request.failed", portal=lane.key, payments=len(payments), code=error.code, error=str(error))
@@ -209,6 +219,7 @@ async def send_and_settle(
         verdict = judge_unanswered(error, quiet_s=deps.quiet_s, alone=len(payments) == 1)
         decisions = [Decision(payment, verdict) for payment in payments]
     else:
+        deps.work.request_ended(PAY, ANSWERED, reply.took_s, len(payments))
         lane.took_s = reply.took_s
         lane.accepted(portal)
         await learn(lane, _observation(reply, reserved_s), deps)
@@ -225,14 +236,17 @@ async def send_and_settle(
 async def read_and_settle(lane: Lane, doubts: Sequence[Payment], deps: Deps) -> None:
     """Ask the portal which invoices in doubt are paid, and write down what that settles."""
     failpoint("reading.begins", doubts)
-    portal = lane.portal
+    began, portal = deps.clock(), lane.portal
     try:
-        invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
+        with tracing.reading(portal, doubts):
+            invoices = await deps.client.read_back(portal, [payment.invoice_id for payment in doubts])
     except PortalError as error:
+        deps.work.request_ended(READ_BACK, _outcome(error), deps.clock() - began, len(doubts))
         log.warning("reading.failed", portal=lane.key, payments=len(doubts), code=error.code, error=str(error))
         await heed(lane, [error], deps, asked=portal)
         decisions = [Decision(payment, judge_reading(payment, error)) for payment in doubts]
     else:
+        deps.work.request_ended(READ_BACK, ANSWERED, deps.clock() - began, len(doubts))
         lane.accepted(portal)
         decisions = [Decision(payment, judge_reading(payment, invoices)) for payment in doubts]
     finally:
@@ -257,6 +271,14 @@ async def _answered(call: Awaitable[Reply]) -> Reply:
             task.uncancel()  # there is still something to write down
         meaning = Meaning(Fate.UNKNOWN)
         raise NoAnswer("STOPPED", "this worker stopped before the answer came", meaning=meaning, method="pay") from None
+
+
+def _outcome(error: PortalError) -> str:
+    """How a request without a result counts: a gateway's page in the place of an answer is none."""
+    if isinstance(error, NotSent):
+        return NOT_SENT
+    nobody_spoke = error.meaning.fate is Fate.UNKNOWN and not error.code
+    return UNANSWERED if isinstance(error, NoAnswer) or nobody_spoke else REFUSED
 
 
 def _pay(payment: Payment) -> Pay:

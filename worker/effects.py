@@ -35,6 +35,7 @@ async def heed(
     for effect, error in first_of.items():
         # A portal that refuses a single call as if it were a batch makes no sense; asking again would never end.
         nonsense = effect is Effect.SINGLY and sent_singly
+        deps.work.affected(effect)
         with _whatever_happens(lane):
             await _apply(Effect.HOLD if nonsense else effect, error, _Sent(asked, reply), lane, deps)
 

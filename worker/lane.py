@@ -61,6 +61,7 @@ class Lane:
     moves: int = 0  # how often the portal has moved while we drove it
     reading: bool = False  # one read-back of doubts at a time
     closing: bool = False  # nothing more is claimed
+    lost: bool = False  # somebody else has the lease, or nobody
     stopped: bool = False  # nor sent, of what is claimed already: the portal refuses everything
     look_s: float = FIRST_LOOK_S
     took_s: float = 0.0  # by the latest answered request
@@ -176,6 +177,7 @@ class Lane:
     def lose(self) -> None:
         """Somebody else has the lease: nothing more may be sent."""
         self.believed_until = float("-inf")
+        self.lost = True
         self.close()
 
     def abandon(self) -> None:

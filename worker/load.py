@@ -6,6 +6,7 @@ fewer at once while it is late, step by step more while it is not. Slow portals 
 """
 
 import asyncio
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -26,7 +27,8 @@ MORE: Final = 2
 class Load:
     """Requests in flight of all lanes of a process, and how many may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[float], None] = lambda late_s: None) -> None:
+        self._note = note  # is told how late the loop was
         self.requests = 0
         self.most = float(FIRST_REQUESTS)
         self._strained = 0  # pulses for which a late one is remembered
@@ -62,4 +64,6 @@ class Load:
         while True:
             expected = loop.time() + PULSE_S
             await asyncio.sleep(PULSE_S)
-            self.felt(loop.time() - expected)
+            late_s = loop.time() - expected
+            self._note(late_s)
+            self.felt(late_s)

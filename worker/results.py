@@ -18,7 +18,9 @@ from celery.exceptions import TaskRevokedError
 from config.failpoints import failpoint
 from ledger.ledger import Ledger, Undelivered
 from ledger.payment import Handle, Payment, State
+from metrics.work import Work
 from tasks.result import failure_of, result_of
+from worker.events import Events, Unwatched
 
 log = structlog.get_logger(__name__)
 
@@ -89,21 +91,34 @@ class CeleryMailbox:
 
 
 class Results:
-    """Tells producers what became of their payments."""
+    """Tells producers, and whoever watches, what becomes of payments."""
 
-    def __init__(self, mailbox: Mailbox, ledger: Ledger) -> None:
+    def __init__(
+        self, mailbox: Mailbox, ledger: Ledger, events: Events | None = None, work: Work | None = None
+    ) -> None:
+        self._work = work or Work()
         self._mailbox = mailbox
         self._ledger = ledger
+        self.events = events or Unwatched()
+        # Requests in flight by their payments' identity; `celery inspect active` reads it from another thread.
+        self._leaving: dict[int, Sequence[Payment]] = {}
         self._telling: set[asyncio.Task[bool]] = set()
 
     @contextmanager
     def started(self, payments: Sequence[Payment]) -> Iterator[None]:
         """Let payments show as STARTED when what is done inside takes some time."""
         later = asyncio.get_running_loop().call_later(STARTED_AFTER_S, self.show_started, payments)
+        self._leaving[id(payments)] = payments
+        self.events.started(payments)
         try:
             yield
         finally:
             later.cancel()
+            del self._leaving[id(payments)]
+
+    def in_flight(self) -> list[Payment]:
+        """Payments whose call is under way in this process; any thread may ask."""
+        return [payment for payments in list(self._leaving.values()) for payment in payments]
 
     def show_started(self, payments: Sequence[Payment]) -> None:
         """Let payments show as STARTED, beside: it never overwrites anything, so it may come late."""
@@ -126,9 +141,12 @@ class Results:
         if not undelivered:
             return True
         metas = [_final(entry) for entry in undelivered]
-        if not await self._quietly(self._put(metas, only_new=False)):
+        arrived = await self._quietly(self._put(metas, only_new=False))
+        self._work.delivered(len(metas), arrived=arrived)
+        if not arrived:
             return False
         failpoint("results.stored", [entry.payment for entry in undelivered])
+        self.events.ended(undelivered)
         await self._quietly(self._ledger.delivered(undelivered))
         return True
 
@@ -136,6 +154,7 @@ class Results:
         """Store why a request was not accepted; raises what the backend raises, because nothing else remembers it."""
         state = states.REVOKED if isinstance(error, TaskRevokedError) else states.FAILURE
         await self._put([(handle, state, error)], only_new=False)
+        self.events.refused(handle, error)
 
     def _beside(self, work: Coroutine[Any, Any, bool]) -> None:
         if len(self._telling) >= MOST_BESIDE:

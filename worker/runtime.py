@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,13 +18,23 @@ from bitrix24.client import Client
 from bitrix24.fence import clock
 from bitrix24.registry import PortalRegistry
 from bitrix24.renewal import Renewal
+from callbacks.courier import Courier
+from callbacks.sending import Sender
+from callbacks.signing import SigningSecrets
 from config.connections import async_redis_client
 from config.settings import Settings
+from ledger.ledger import Ledger
 from ledger.redis import RedisLedger
 from limiter.redis import RedisLimiter
+from metrics.life import SignsOfLife
+from metrics.listener import Listener
+from metrics.pulse import Beat, Pulse
+from metrics.work import Work
 from worker.admission import Admission
 from worker.deps import Deps, quiet_after_claim_s
 from worker.dispatcher import Dispatcher
+from worker.events import Events
+from worker.heart import Heart
 from worker.parked import ParkedMessages
 from worker.parking import ParkingPlace
 from worker.probing import Prober
@@ -49,22 +60,33 @@ MOST_ATTEMPTS = 5
 class Runtime:
     """Runs the dispatcher, the admission, the sweeper and the prober on a loop in a thread of its own."""
 
-    def __init__(self, settings: Settings, backend: Any) -> None:
+    def __init__(self, settings: Settings, backend: Any, events: Events | None = None, *, node: str) -> None:
+        self._node = node
         self._settings = settings
+        self._events = events
         self._backend = backend
         self._thread = threading.Thread(target=self._run, name="payments", daemon=True)
         self._started = threading.Event()
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: BaseException | None = None
+        self._work = Work()
+        self.pulse = Pulse()
+        for beat in Beat:
+            self._work.shows_age(beat.value, partial(self.pulse.age_s, beat))
+        listen = settings.metrics_listen
+        self._listener = None if listen is None else Listener(listen, self._work.registry, self.pulse)
         self.admission: Admission
         self.parking: ParkingPlace
+        self.results: Results
 
     def start(self, maybe_stop: Callable[[], None]) -> None:
         """Return when the loop works; raises what kept it from starting.
 
         Redis may come up after its workers, so it is waited for; `maybe_stop` raises when the process is to stop.
         """
+        if self._listener is not None:
+            self._listener.start()
         self._thread.start()
         while not self._started.wait(LOOK_S):
             maybe_stop()
@@ -73,9 +95,12 @@ class Runtime:
 
     def stop(self) -> None:
         """Let what is in flight finish, hand the lanes back, and end the loop."""
+        self.pulse.stopping = True
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(STOP_WITHIN_S)
+        if self._listener is not None:
+            self._listener.stop()
 
     def _run(self) -> None:
         try:
@@ -90,16 +115,25 @@ class Runtime:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with open_parts(self._settings, self._backend) as deps, _open_parked(self._settings) as parked:
+        async with (
+            open_parts(self._settings, self._backend, self._events, self._work) as deps,
+            _open_parked(self._settings) as parked,
+            _open_courier(self._settings, deps.ledger) as courier,
+            self._open_heart() as heart,
+        ):
+            self.results = deps.results
             self.parking = parking = ParkingPlace(parked, deps.ledger, deps.results, self._loop)
             self.admission = admission = Admission(deps.ledger, deps.results, self._loop)
-            dispatcher = Dispatcher(_owner(), deps)
+            dispatcher = Dispatcher(_owner(), deps, self.pulse)
             beside = [
                 asyncio.create_task(admission.run()),
                 asyncio.create_task(admission.run_refusals()),
                 asyncio.create_task(parking.run()),
                 asyncio.create_task(Sweeper(deps.ledger, deps.results).run()),
                 asyncio.create_task(Prober(deps).run()),
+                asyncio.create_task(heart.run()),
+                asyncio.create_task(courier.run()),
+                asyncio.create_task(courier.run_sweeps()),
             ]
             driving = asyncio.create_task(dispatcher.run())
             log.info("runtime.started")
@@ -110,8 +144,18 @@ class Runtime:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            await asyncio.gather(deps.results.finish(PARTS_PATIENCE_S), deps.renewal.finish(PARTS_PATIENCE_S))
+            parts = (deps.results, deps.renewal, courier)
+            await asyncio.gather(*(part.finish(PARTS_PATIENCE_S) for part in parts), heart.end())
             log.info("runtime.stopped")
+
+    @asynccontextmanager
+    async def _open_heart(self) -> AsyncIterator[Heart]:
+        """A connection of its own: a busy worker is not to look dead."""
+        async with async_redis_client(self._settings.redis_url, max_connections=1, decode_responses=False) as client:
+            yield Heart(self._node, self.pulse, SignsOfLife(client), self._shown_at)
+
+    def _shown_at(self) -> str | None:
+        return self._listener.listens_at if self._listener is not None else None
 
     async def _until_stopped(self, parts: Sequence[asyncio.Task[None]]) -> None:
         """Wait for the stop. A part that ends by itself makes the process useless: it stops, to be started again."""
@@ -146,8 +190,11 @@ def _owner() -> str:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
+async def open_parts(
+    settings: Settings, backend: Any, events: Events | None = None, work: Work | None = None
+) -> AsyncIterator[Deps]:
     """Connect everything that a process works with; closed in the opposite order."""
+    work = work or Work()
     redis = async_redis_client(settings.redis_url, max_connections=REDIS_CONNECTIONS, decode_responses=False)
     quiet_s = quiet_after_claim_s(settings.http_total_s, settings.portal_cut_s)
     ledger = RedisLedger(
@@ -171,12 +218,13 @@ async def open_parts(settings: Settings, backend: Any) -> AsyncIterator[Deps]:
             client=client,
             registry=registry,
             renewal=Renewal(redis, registry, client, allow_insecure=settings.allow_insecure_portals),
-            results=Results(mailbox, ledger),
+            results=Results(mailbox, ledger, events, work),
             quarantine=asyncio.Lock(),
             clock=clock,
             http_total_s=settings.http_total_s,
             lease_s=settings.lease_s,
             quiet_s=quiet_s,
+            work=work,
         )
 
 
@@ -185,6 +233,16 @@ async def _open_parked(settings: Settings) -> AsyncIterator[ParkedMessages]:
     """A connection of its own, so that a flood of unreadable messages holds up no payment."""
     async with async_redis_client(settings.redis_url, max_connections=1, decode_responses=False) as client:
         yield ParkedMessages(client)
+
+
+@asynccontextmanager
+async def _open_courier(settings: Settings, ledger: Ledger) -> AsyncIterator[Courier]:
+    """Signing secrets by a connection of its own; a session of its own, so that receivers hold up no portal."""
+    async with (
+        async_redis_client(settings.redis_url, max_connections=1, decode_responses=False) as client,
+        Sender(settings.callback_rules) as sender,
+    ):
+        yield Courier(ledger.callbacks, SigningSecrets(client, settings.secret_keys), sender)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from ledger.ledger import LeaseLost, Settled, Undelivered
 from ledger.payment import OPEN, State
 from ledger.verdict import Decision
 from tasks.result import instant
+from worker import tracing
 from worker.deps import Deps
 from worker.lane import Lane
 
@@ -26,17 +27,22 @@ async def settle(lane: Lane, decisions: Sequence[Decision], deps: Deps) -> None:
     An outage of Redis is waited out as long as the lease is believed; after that the next driver recovers what is
     still in `sending`, so nothing is lost by leaving.
     """
+    began_ns = tracing.now_ns()
     try:
         settled = await durably(lane, lambda: deps.ledger.settle(lane.lease, decisions))
     except LeaseLost:
         log.warning("lease.lost", portal=lane.key, payments=len(decisions))
+        lane.lost = True
         lane.close()
         return
+    deps.work.settled(decisions, settled)
     failpoint("lane.settled", [row.payment for row in settled])
+    tracing.settled(decisions, settled, began_ns)
     bound_log = log.bind()  # once for all lines: a module's logger makes itself anew for each
     for row in settled:
         _tell(row, bound_log)
     _alarm(lane, [row for row in settled if _is_unread(row)])
+    deps.results.events.requeued([row.payment for row in settled if row.payment.state is State.QUEUED])
     deps.results.show_started([row.payment for row in settled if row.payment.state in OPEN])
     deps.results.deliver_beside([Undelivered(handle, row.payment) for row in settled for handle in row.handles])
 

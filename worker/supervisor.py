@@ -30,13 +30,16 @@ HEALTHY_S: Final = 60.0
 # A wrong configuration (78) or command line (2) is the same at the next start: it is told to whoever started us.
 FINAL: Final = frozenset({2, 78})
 CANNOT_START: Final = 71  # EX_OSERR of sysexits.h
+# `celery control shutdown`: whoever stops a worker does not want another one in its place.
+DISMISSED: Final = 79
 # Stands in the child's command for the number of its end of the pipe.
 PIPE: Final = "{pipe}"
 # 1000 requests to portals, three pools of Redis connections, and what Python and Celery keep open.
 FILES_WANTED: Final = 2048
 FILES_ENOUGH: Final = 65_536
 CELERY: Final = ("-A", "worker", "worker", "--pool", "threads", "--concurrency", "2")
-CELERY_QUIET: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+# Workers that greet each other and listen to each other's events would be paid for by every one of them.
+CELERY_QUIET: Final = ("--without-gossip", "--without-mingle")
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -102,6 +105,9 @@ class Supervisor:
         if self._stopping:
             log.info("worker.stopped", exit_code=code)
             return 0 if code == -signal.SIGTERM else exit_code(code)
+        if code == DISMISSED:
+            log.info("worker.stopped", exit_code=code)
+            return 0
         if code in FINAL:
             log.error("worker.refused", exit_code=code)
             return code

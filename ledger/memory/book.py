@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ledger.ledger import NOTHING, Backlog, Held, Lease, LeaseLost
 from ledger.memory.guard import Epoch, Guard
+from ledger.memory.wishes import Wishes
 from ledger.payment import ARROWS, OPEN, Handle, NewPayment, Payment, PaymentId, State
 
 # An "unpaid" does not count yet while the quiet time lasts, but a "paid" does: so a doubt is read once soon.
@@ -70,7 +71,7 @@ class Book:
 
     def __init__(self, clock: Callable[[], datetime], retention: timedelta, server: Callable[[], str]) -> None:
         self._clock = clock
-        self._retention = retention
+        self.retention = retention
         self._guard = Guard(server)
         self.clear()
 
@@ -85,6 +86,7 @@ class Book:
         self.read_first: dict[PaymentId, PaymentId | None] = {}
         self.screened: dict[PaymentId, int] = {}  # the epoch in which it was certain that no lost history had sent it
         self.outbox: dict[Handle, datetime] = {}
+        self.wishes = Wishes(self.now)
         self.fence = 0
         self.hint = asyncio.Event()
         self._guard.empty()
@@ -96,7 +98,7 @@ class Book:
 
     def forget_expired(self) -> None:
         """Drop finished payments whose retention is over, and their names; an index entry without a row is absent."""
-        horizon = self.now() - self._retention
+        horizon = self.now() - self.retention
         expired = {row.id for row in self.rows.values() if row.finished_at is not None and row.finished_at <= horizon}
         for payment_id in expired:
             row = self.rows.pop(payment_id)
@@ -105,6 +107,7 @@ class Book:
             self.lanes[row.portal].finished.remove(payment_id)
             self.read_first.pop(payment_id, None)
             self.screened.pop(payment_id, None)
+            self.wishes.forget(payment_id)
         if expired:
             self.aliases = {handle: entry for handle, entry in self.aliases.items() if entry[0] not in expired}
             self.keys = {key: payment_id for key, payment_id in self.keys.items() if payment_id not in expired}
@@ -235,8 +238,9 @@ class Book:
         if before and (before.portal, before.invoice_id) == (row.portal, row.invoice_id) and to is not State.PAID:
             # It ended without having been read as unpaid: what is known is still that the invoice was paid before.
             self.latest[row.portal, row.invoice_id] = before.id
-        moved = self.move(replace(row, finished_at=now), to)
+        moved = self.move(replace(row, finished_at=now, traceparent=None), to)
         self.outbox.update(dict.fromkeys(self.handles(row), now))
+        self.wishes.announce(moved)
         return moved
 
     def doubt(self, row: Payment, quiet_s: float) -> Payment:
@@ -285,4 +289,5 @@ def new_row(ask: NewPayment, now: datetime) -> Payment:
         duplicate=False,
         claim="",
         quiet_until=None,
+        traceparent=ask.traceparent,
     )

@@ -25,6 +25,7 @@ def _open_again(book: Book, ask: NewPayment, paid: Payment) -> Opened:
     if ask.idempotency_key:
         return _write(book, ask, paid, read_first=True)
     _name(book, paid, ask.id, late=True)
+    book.wishes.want(paid, ask, late=True)
     return AlreadyPaid(replace(paid, duplicate=True))
 
 
@@ -40,19 +41,34 @@ def _known(book: Book, ask: NewPayment) -> Opened | None:
     """A handle or key that is known already decides alone."""
     row, late = book.resolve(ask.id)
     if row is not None and late and (row.portal, row.invoice_id) == (ask.portal, ask.invoice_id):
+        book.wishes.want(row, ask, late=True)
         return AlreadyPaid(replace(row, duplicate=True))
+    if row is not None and not same_content(row, ask):
+        return Conflict(row.id, "handle")
     if row is not None:
-        return Joined(row) if same_content(row, ask) else Conflict(row.id, "handle")
-    if not ask.idempotency_key or ask.idempotency_key not in book.keys:
-        return None
-    row = book.rows.get(book.keys[ask.idempotency_key])
+        book.wishes.want(row, ask)
+        return Joined(row)
+    return _known_key(book, ask)
+
+
+def _known_key(book: Book, ask: NewPayment) -> Opened | None:
+    row = (
+        book.rows.get(book.keys[ask.idempotency_key])
+        if ask.idempotency_key and ask.idempotency_key in book.keys
+        else None
+    )
     if row is None:
         return None
-    return _join(book, row, ask) if same_content(row, ask) else Conflict(row.id, "key")
+    if not same_content(row, ask):
+        return Conflict(row.id, "key")
+    # The same request once more, under another handle: whoever sent it waits for one callback.
+    known = ask.callback is not None and book.wishes.has(row, ask.callback)
+    return _join(book, row, replace(ask, callback=None) if known else ask)
 
 
 def _join(book: Book, row: Payment, ask: NewPayment) -> Joined:
     _name(book, row, ask.id, late=False)
+    book.wishes.want(row, ask)
     return Joined(row)
 
 
@@ -80,5 +96,6 @@ def _write(book: Book, ask: NewPayment, paid_before: Payment | None = None, *, r
         book.keys[row.idempotency_key] = row.id
     if read_first:
         book.read_first[row.id] = paid_before.id if paid_before else None
+    book.wishes.want(row, ask)
     book.queue_up(row)
     return Accepted(row)

@@ -20,6 +20,7 @@ from ledger.ledger import (
 )
 from ledger.memory import holds, walks
 from ledger.memory.book import OVER, Book, Lane, is_open, without_doubt
+from ledger.memory.callbacks import MemoryOutbox
 from ledger.memory.guard import Epoch
 from ledger.memory.requests import open_one
 from ledger.memory.verdicts import Verdicts
@@ -64,6 +65,7 @@ class MemoryLedger:
         self._quiet_s = quiet_s
         # Two ledgers on one book are two processes on one server.
         self._book = book or Book(clock, timedelta(seconds=retention_s), server)
+        self.callbacks = MemoryOutbox(self._book)
         self.epoch = 0
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
 
@@ -134,6 +136,7 @@ class MemoryLedger:
         for handle in self._book.handles(row):
             self._book.outbox.pop(handle, None)
         self._book.latest[row.portal, row.invoice_id] = row.id
+        self._book.wishes.revive(row)
         if row.sent_at is not None or row.id in self._book.screened:
             self._book.read_first.setdefault(row.id, None)
         fresh = replace(without_doubt(row), finished_at=None, attempts=0, deaths=0, because=None)

@@ -122,6 +122,7 @@ def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
         last_read_error=_refusal_of(record, "w", "z"),
         read_at=read_at,
         because=record.get("n"),
+        traceparent=record.get("q"),
         after=PaymentId(record["r"]) if record.get("r") else None,
     )
 
@@ -154,6 +155,7 @@ def accepted(ask: NewPayment, enqueued_at: Reply, after: Sequence[Reply]) -> Pay
         duplicate=False,
         claim="",
         quiet_until=None,
+        traceparent=ask.traceparent,
         after=PaymentId(paid_before) if paid_before else None,
     )
 

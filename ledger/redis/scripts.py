@@ -30,6 +30,17 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
     k:<key>             string  payment of an idempotency key
     i:<portal>:<n/64>   hash    n%64 -> latest payment of invoice n; o: how many payments of the bucket are open
     t:<owner>           hash    request, lanes: the latest take of an owner, so that it can be repeated
+    w:<id>              hash    handle -> host and address (a blank between) that its end is told to; expires with `p:`
+    cb-wanted           zset    payment with a `w:` -> when a sweep looks whether it has ended untold (ms)
+    cb:<event>          hash    a callback: h handle, o host, u address, e made (ms), s state (q pending, f failed,
+                                d delivered), r the row as it ended (JSON), n attempts ever, t those of this round,
+                                m the attempts before it was asked for again, l end of the lease, c what came of the
+                                latest attempt, x when that was (ms); failed and delivered ones expire
+    cb-hosts            zset    host -> when a callback to it is due first (ms)
+    cb-due:<host>       zset    pending callback -> when it is due (ms); the end of the lease while leased
+    cb-pending          zset    callback -> since when it is (ms)
+    cb-failed           zset    the same
+    cb-delivered        zset    the same
 
 Retention is expiry by the server: `p:`, its names and its bucket go by themselves, and an index or list entry whose
 record is gone counts as absent. A breaking change of a key or a field gets a new schema version and new step files,
@@ -72,7 +83,12 @@ def load_scripts() -> Mapping[str, Script]:
     One string instead of nested arrays: redis-py reads an array of 50 payments element by element, which was most of
     a worker's time (docs/decisions/0011-step-answers.md).
     """
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.lua"))}
+    return read_scripts(_FOLDER)
+
+
+def read_scripts(folder: Path) -> Mapping[str, Script]:
+    """The steps of one version: its files, with its own prelude and guard."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.lua"))}
     prelude, guard = texts.pop(_PRELUDE), texts.pop(_GUARD)
     return {name: _whole(prelude, guard, text) for name, text in texts.items()}
 

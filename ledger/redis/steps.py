@@ -113,6 +113,7 @@ def open_payments(requests: Sequence[NewPayment]) -> Step[list[Opened]]:
             "" if ask.pay_system_id is None else str(ask.pay_system_id),
             ask.bx_rest_handler or "",
             ask.idempotency_key or "",
+            *((f"{ask.callback.host} {ask.callback.url}",) if ask.callback else ()),
         )
         for ask in requests
     ]
@@ -121,7 +122,8 @@ def open_payments(requests: Sequence[NewPayment]) -> Step[list[Opened]]:
         answers = records.items(reply)
         return [_opened(ask, records.items(answer)) for ask, answer in zip(requests, answers, strict=True)]
 
-    return Step("open", (json.dumps(asked),), decode)
+    traces = {ask.id: ask.traceparent for ask in requests if ask.traceparent}
+    return Step("open", (json.dumps(asked), json.dumps(traces)) if traces else (json.dumps(asked),), decode)
 
 
 def _opened(ask: NewPayment, answer: list[Reply]) -> Opened:

@@ -8,6 +8,7 @@ from uuid import uuid4
 from ledger.ledger import Backlog, Claimed, LaneNotEmpty, LaneView, Lease, Opened, Probe, Settled, Undelivered
 from ledger.payment import NewPayment, Payment, PortalKey, State
 from ledger.redis import steps
+from ledger.redis.callbacks import RedisOutbox
 from ledger.redis.records import ms
 from ledger.redis.replies import as_reply
 from ledger.redis.schema import require_schema
@@ -51,6 +52,12 @@ class RedisLedger:
         self.epoch = 0
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
         self._wake_up = WakeUp(client)
+        self._callbacks = RedisOutbox(self._run, self._retention_ms)
+
+    @property
+    def callbacks(self) -> RedisOutbox:
+        """Those who are to be told of a payment's end."""
+        return self._callbacks
 
     async def _run(self, step: Step[T]) -> T:
         from redis.exceptions import NoScriptError

@@ -15,6 +15,8 @@ def pace_of_rows(portal_row: Row, account_row: Row, limits: Limits, now: float) 
     """What the rows of a portal and of one of its accounts say, for people to read."""
     known, charged = _texts(portal_row), _texts(account_row)
     bucket = Bucket(
+        level=_number(known, "level"),
+        level_at=_instant(known, "level_at"),
         cut_at=_instant(known, "cut_at") if "cut_at" in known else None,
         bound=_number(known, "bound"),
         cut_burst=_number(known, "cut_burst"),

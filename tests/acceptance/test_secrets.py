@@ -33,9 +33,10 @@ REDIS = f"redis://:{REDIS_PASSWORD}@127.0.0.1:1/0"
 TOKEN = f"{TOKEN_MARK:a<70}"
 FORM = f"grant_type=refresh_token&client_secret={SLOTS['client secret']}&refresh_token={TOKEN}"
 INSTALL = f"auth[application_token]={SLOTS['application token']}"
+BEARER = f"b24t_0123456789ab_{SLOTS['bearer token']}"
 LEAKING = (
     f"cannot open {WEBHOOK} over {REDIS} (password={REDIS_PASSWORD}) with {SECRET_KEY!r}, "
-    f"Authorization: Bearer {TOKEN}, {TOKEN}, {FORM}, {INSTALL}, {quote(FORM)}, {quote(INSTALL)}"
+    f"Authorization: Bearer {TOKEN}, {TOKEN}, {FORM}, {INSTALL}, {quote(FORM)}, {quote(INSTALL)}, {BEARER}"
 )
 EVERY = {name_of(kind): kind for family in MODULES for kind in kinds(family)} | {name_of(kind): kind for kind in PLAIN}
 WITHIN_S = 90
@@ -88,6 +89,8 @@ def look_at(house: House, search: Search, monkeypatch: pytest.MonkeyPatch, capsy
         "parked",
         "portal list",
         "keys rotate --dry-run",
+        "token list",
+        "audit",
         "portal show portal-1",
     ]
     capsys.readouterr()
@@ -163,8 +166,9 @@ def test_a_command_that_ends_in_an_exception(
         work.close()
         raise special(EVERY[name], LEAKING, WEBHOOK)
 
-    monkeypatch.setattr("cli.session.run", fail)
+    # In this order: the module is imported here, and must not find the other one changed already.
     monkeypatch.setattr("cli.watching.run", fail)
+    monkeypatch.setattr("cli.session.run", fail)
     for options in ([], ["--json"]):
         assert run(["stats", *options]) != 0 or EVERY[name] is BrokenPipeError  # its reader has gone: no error
         assert search.text(name, "".join(capsys.readouterr())) == []

@@ -16,7 +16,7 @@ OF_THE_FAR_SIDE: Final = (
     ),
     Bug(
         "any address of a name is believed",
-        "bitrix24/hosts.py",
+        "bitrix24/resolver.py",
         'if is_public_address(address["host"])]',
         "if True]",
         (_HERE + "test_inside_addresses.py::test_a_name_is_judged_by_all_its_addresses",),

@@ -12,12 +12,25 @@ from pathlib import Path
 import pytest
 
 from tests.planted import bugs
+from tests.planted.access import OF_ACCESS
 from tests.planted.bugs import Bug
+from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
+from tests.planted.watchers import OF_WATCHERS
+from tests.planted.watching import OF_WATCHING
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *HTTP_BUGS)
+BUGS = (
+    *bugs.BUGS,
+    *CREDENTIAL_BUGS,
+    *OF_THE_FAR_SIDE,
+    *OF_CALLBACKS,
+    *HTTP_BUGS,
+    *OF_WATCHING,
+    *OF_WATCHERS,
+    *OF_ACCESS,
+)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",
@@ -25,6 +38,8 @@ FOLDERS = (
     "worker",
     "web",
     "access",
+    "metrics",
+    "callbacks",
     "bitrix24",
     "ledger",
     "limiter",

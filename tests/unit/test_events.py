@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BOXES = ("config", "tasks", "worker", "bitrix24", "ledger", "limiter", "web")
+BOXES = ("config", "tasks", "worker", "bitrix24", "ledger", "limiter", "web", "metrics", "callbacks")
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 
 

@@ -26,6 +26,8 @@ BOXES = frozenset(
         "benchmarks",
         "web",
         "access",
+        "metrics",
+        "callbacks",
     }
 )
 
@@ -48,10 +50,13 @@ RULES = {
     "access": Rule(frozenset({"config"}), never=CELERY | {"aiohttp"}),
     "emulator": Rule(never=CELERY | {"redis"}),
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
-    "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24"})),
+    "callbacks": Rule(frozenset({"config", "tasks", "ledger", "bitrix24"}), never=CELERY),
+    # Counts and looks; whoever does the work knows it, and it knows nobody of them.
+    "metrics": Rule(frozenset({"config", "ledger", "limiter", "bitrix24"}), never=CELERY | {"aiohttp"}),
+    "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24", "metrics", "callbacks"})),
     # Celery is how payments travel between others; who comes by HTTP writes the ledger, and means by a payment and its
     # result what the producers' door does.
-    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access", "tasks"}), never=CELERY),
+    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access", "tasks", "metrics", "callbacks"}), never=CELERY),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
     "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.

@@ -4,7 +4,9 @@
 
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  JSON, six texts per request: handle, portal, invoice, pay system or '', handler code or '', idempotency key
-           or ''. One argument, because a client packs a thousand of them more slowly than the server reads one.
+           or ''; and a seventh where its end is to be told: host and address, with a blank between. One argument,
+           because a client packs a thousand of them more slowly than the server reads one.
+  ARGV[2]  where requests are traced: JSON, the trace context of each of them by its handle
   Returns  one answer per request:
            {'A', ms, after}    accepted at this moment: a payment of its own, queued as it was asked for; `after` is
                                missing, or the record's `r`
@@ -14,6 +16,7 @@
            {'U'}               no such lane; nothing was written
 ]]
 local ACCEPTED_AT = string.format('%.0f', NOW)
+local TRACES = ARGV[2] and cjson.decode(ARGV[2]) or {}
 local lanes = {}  -- portal -> whether there is such a lane
 local queued = {}  -- portal -> new payments to send, in order
 local added = {}  -- portal -> how many new payments
@@ -45,8 +48,28 @@ local function register(id, record, kind, name, value)
   end
 end
 
+-- Its end is to be told under this handle; at once where it has ended. A repeated request changes nothing.
+local function want(id, ask, late)
+  if not ask.callback or redis.call('HSETNX', P .. 'w:' .. id, ask.handle, ask.callback) == 0 then return end
+  local record = read(id)
+  if not record.h then redis.call('HSET', P .. 'p:' .. id, 'h', record.f or '') end
+  if record.f then
+    tell(id, record, ask.handle, ask.callback, late)
+    redis.call('PEXPIRE', P .. 'w:' .. id, math.max(redis.call('PTTL', P .. 'p:' .. id), 1))
+  end
+  if not record.f or record.s == 'f' then redis.call('ZADD', WANTED, 'NX', NOW + FIRST_LOOK_MS, id) end
+end
+
+local function is_wanted_there(id, callback)
+  for _, wish in ipairs(redis.call('HVALS', P .. 'w:' .. id)) do
+    if wish == callback then return true end
+  end
+  return false
+end
+
 local function join(id, record, ask)
   register(id, record, 'h', ask.handle, 'j' .. id)
+  want(id, ask, false)
   return {'J', row(id)}
 end
 
@@ -80,8 +103,10 @@ local function write(ask, paid_before)
     add('k', ask.key)
     redis.call('SET', P .. 'k:' .. ask.key, ask.handle)
   end
+  if TRACES[ask.handle] then add('q', TRACES[ask.handle]) end
   if paid_before then add('r', paid_before) end
   redis.call('HSET', P .. 'p:' .. ask.handle, unpack(record))
+  want(ask.handle, ask, false)
   redis.call('HSET', ask.bucket, ask.field, ask.handle, 'o', ask.open + 1)
   if ask.open == 0 then redis.call('PERSIST', ask.bucket) end
   added[ask.portal] = added[ask.portal] + 1
@@ -100,14 +125,22 @@ local function known(ask)
   if redis.call('EXISTS', P .. 'p:' .. ask.handle, P .. 'h:' .. ask.handle) > 0 then
     id, record, late = resolve(ask.handle)
   end
-  if id and late and record.l == ask.portal and record.i == ask.invoice then return {'D', row(id, true)} end
-  if id and same_content(record, ask) then return {'J', row(id)} end
+  if id and late and record.l == ask.portal and record.i == ask.invoice then
+    want(id, ask, true)
+    return {'D', row(id, true)}
+  end
+  if id and same_content(record, ask) then
+    want(id, ask, false)
+    return {'J', row(id)}
+  end
   if id then return {'C', id, 'handle'} end
   if ask.key == '' then return nil end
   id = redis.call('GET', P .. 'k:' .. ask.key)
   record = id and read(id)
   if not record then return nil end
   if not same_content(record, ask) then return {'C', id, 'key'} end
+  -- The same request once more, under another handle: whoever sent it waits for one callback.
+  if ask.callback and is_wanted_there(id, ask.callback) then ask.callback = nil end
   return join(id, record, ask)
 end
 
@@ -121,6 +154,7 @@ local function decide(ask)
   if record.s == 'p' then
     if ask.key ~= '' then return write(ask, id) end
     register(id, record, 'h', ask.handle, 'd' .. id)
+    want(id, ask, true)
     return {'D', row(id, true)}
   end
   if not same_content(record, ask) then return {'C', id, 'invoice'} end
@@ -140,6 +174,7 @@ local answers = {}
 for n, ask in ipairs(cjson.decode(ARGV[1])) do
   answers[n] = decide({
     handle = ask[1], portal = ask[2], invoice = ask[3], system = ask[4], handler = ask[5], key = ask[6],
+    callback = ask[7],
   })
 end
 for portal in pairs(added) do enrol(portal) end

@@ -13,6 +13,8 @@
     r  must be read before anything is sent; the id of the paid payment it came after, '' where there is none (a retry,
        or a request after an end that does not prove the invoice unpaid)
     o  number of the epoch in which it was certain that no lost history had sent it   n  why a person decided on it
+    h  somebody wants to be told of its end (its `w:` hash); the `f` of the end that was told of last, '' before the first
+    q  trace context of the request it was written for, while it is open
   States: q queued, s sending, d in doubt, p paid, f failed, c cancelled.
 ]]
 local P = KEYS[1]
@@ -31,6 +33,10 @@ local SUSPECT_DEATHS = 2
 -- asks again within its own retries or in its next run, and after a crash on Friday night that may be on Monday.
 local GUARD_MS = 96 * 3600 * 1000
 local EPOCH = P .. 'epoch'
+local WANTED = P .. 'cb-wanted'
+local CALLBACK_HOSTS = P .. 'cb-hosts'
+-- How long a payment with a callback is not looked at by a sweep: half of its age, within these bounds.
+local FIRST_LOOK_MS, LONGEST_LOOK_MS = 15 * 1000, 10 * 60 * 1000
 
 local function read(id)
   local flat = redis.call('HGETALL', P .. 'p:' .. id)
@@ -230,6 +236,49 @@ local function close_slot(record, retention_ms)
   if redis.call('HINCRBY', bucket, 'o', -1) <= 0 then redis.call('PEXPIRE', bucket, retention_ms) end
 end
 
+-- A callback wants to be tried at this moment.
+local function make_due(host, event, at)
+  redis.call('ZADD', P .. 'cb-due:' .. host, at, event)
+  redis.call('ZADD', CALLBACK_HOSTS, 'LT', at, host)
+end
+
+-- When a host's first callback is due, after something has changed about it.
+local function follow_host(host)
+  local first = redis.call('ZRANGE', P .. 'cb-due:' .. host, 0, 0, 'WITHSCORES')
+  if first[2] then
+    redis.call('ZADD', CALLBACK_HOSTS, first[2], host)
+  else
+    redis.call('ZREM', CALLBACK_HOSTS, host)
+  end
+end
+
+-- Tell one who wished for it of a payment's end. The name is made of what it tells, so that it is told once: "paid" and
+-- "cancelled" happen once in a payment's life, failures may be several.
+local function tell(id, record, handle, wish, late)
+  local moment = record.s == 'f' and record.f or record.e
+  local event = 'evt_' .. string.sub(redis.sha1hex(handle .. ' ' .. record.s .. ' ' .. moment), 1, 32)
+  local key = P .. 'cb:' .. event
+  if redis.call('EXISTS', key) == 1 then return end
+  local host, url = string.match(wish, '^(%S+) (%S+)$')
+  redis.call('HSET', key, 'h', handle, 'o', host, 'u', url, 'e', NOW, 's', 'q', 'r', cjson.encode(row(id, late)))
+  redis.call('ZADD', P .. 'cb-pending', NOW, event)
+  make_due(host, event, NOW)
+end
+
+-- Tell everybody who wished for it of a payment's end. A failed one stays in the index, for it may be queued again by a
+-- version that knows no callbacks.
+local function announce(id, retention_ms)
+  local record, wishes = read(id), redis.call('HGETALL', P .. 'w:' .. id)
+  for n = 1, #wishes, 2 do tell(id, record, wishes[n], wishes[n + 1]) end
+  redis.call('HSET', P .. 'p:' .. id, 'h', record.f)
+  redis.call('PEXPIRE', P .. 'w:' .. id, retention_ms)
+  if record.s == 'f' then
+    redis.call('ZADD', WANTED, NOW + LONGEST_LOOK_MS, id)
+  else
+    redis.call('ZREM', WANTED, id)
+  end
+end
+
 -- Into a final state: expiry of everything that belongs to the payment, and its results into the outbox.
 local function finish(id, record, to, retention_ms)
   local portal = record.l
@@ -238,6 +287,7 @@ local function finish(id, record, to, retention_ms)
   redis.call('ZREM', P .. 'd:' .. portal, id)
   move(id, record, to)
   redis.call('HSET', P .. 'p:' .. id, 'f', NOW)
+  if record.q then redis.call('HDEL', P .. 'p:' .. id, 'q') end
   redis.call('PEXPIRE', P .. 'p:' .. id, retention_ms)
   close_slot(record, retention_ms)
   local keys, handles = names(id, record)
@@ -250,6 +300,7 @@ local function finish(id, record, to, retention_ms)
   else
     redis.call('ZADD', P .. 'failed:' .. portal, redis.call('HINCRBY', P .. 'l:' .. portal, 'seq', 1), id)
   end
+  if record.h then announce(id, retention_ms) end
 end
 
 -- Sent without a trustworthy answer. The quiet time counts from the claim.

@@ -21,6 +21,10 @@ local function queue_again()
   redis.call('PERSIST', P .. 'p:' .. id)
   local keys, handles = names(id, record)
   for _, key in ipairs(keys) do redis.call('PERSIST', key) end
+  if record.h then
+    redis.call('PERSIST', P .. 'w:' .. id)
+    redis.call('ZADD', WANTED, NOW + FIRST_LOOK_MS, id)
+  end
   for _, handle in ipairs(handles) do redis.call('ZREM', OUTBOX, handle) end
   redis.call('HDEL', P .. 'p:' .. id, 'f', 'g', 'm', 'u', 'w', 'z', 'a', 'x', 'n')
   redis.call('HSET', bucket, field, id)

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from ledger.callbacks import CallbackState, Delivered, GivenUp, TryAgain
 from ledger.ledger import LaneNotEmpty, Lease, StillQuiet
-from ledger.payment import OPEN, PortalKey, Refusal, State
+from ledger.payment import OPEN, Destination, PortalKey, Refusal, State
 from ledger.verdict import Decision, InDoubt, Requeue, Unpaid, Verdict
 from tests.conformance.ledger.playing import HANDLES, PORTALS, Player
 from tests.conformance.ledger.walking import lanes_behind, whole_walk
@@ -16,6 +17,9 @@ SUSPICION = InDoubt(0, Refusal("CODE", "text"))
 ANSWERS: list[Verdict] = [PAID, REFUSED, Requeue(), Requeue(spent=True), LOST, replace(LOST, quiet_s=0), SUSPICION]
 READS: list[Verdict] = [PAID, REFUSED, Unpaid(), Unpaid(), Unpaid(), UNREADABLE]
 VERDICTS: list[Verdict] = [*ANSWERS, *READS]
+
+DESTINATIONS = [Destination(host, f"https://{host}/") for host in ("one.example", "two.example")]
+OUTCOMES = [Delivered("200"), TryAgain("503", 30.0), GivenUp("410")]
 
 handles = st.sampled_from(HANDLES)
 portals = st.sampled_from(PORTALS)
@@ -31,11 +35,14 @@ class LedgerMachine(Player):
         portal=st.sampled_from([*PORTALS, PortalKey("nobody")]),
         content=st.sampled_from([(1, 31), (1, 32), (2, 31), (64, 31), (65, 31)]),
         key=st.sampled_from([None, None, "k1", "k2", "k3"]),
-        again=st.booleans(),
+        to=st.sampled_from([None, *DESTINATIONS]),
     )
-    def open(self, handle: str, portal: PortalKey, content: tuple[int, int], key: str | None, again: bool) -> None:
+    def open(
+        self, handle: str, portal: PortalKey, content: tuple[int, int], key: str | None, to: Destination | None
+    ) -> None:
         invoice, system = content
-        ask = an_ask(handle, portal=portal, invoice_id=invoice, pay_system_id=system, idempotency_key=key)
+        again = invoice % 2
+        ask = an_ask(handle, portal=portal, invoice_id=invoice, pay_system_id=system, idempotency_key=key, callback=to)
         asks = [ask, an_ask("twin", portal=portal, invoice_id=invoice, pay_system_id=system)] if again else [ask]
         self.both(lambda ledger: ledger.open(asks))
 
@@ -133,6 +140,38 @@ class LedgerMachine(Player):
         self.owed_before = owed
         self.both(lambda ledger: ledger.delivered(told))
 
+    # Callbacks
+
+    @rule(limit=st.integers(1, 3), per_host=st.integers(1, 2), room=st.integers(0, 1), data=st.data())
+    def tell_others(self, limit: int, per_host: int, room: int, data: st.DataObject) -> None:
+        """Some are told, some not, and of some nobody hears any more."""
+        rooms = {"one.example": room}
+        taken, _ = self.both(
+            lambda ledger: ledger.callbacks.take(limit, per_host=per_host, lease_s=LEASE_S, rooms=rooms)
+        )
+        assert all(each.payment.state not in OPEN for each in taken)
+        self.called += taken
+        for callback in self.called[-4:]:
+            outcome = data.draw(st.sampled_from([None, *OUTCOMES]))
+            if outcome is not None:
+                self.both(lambda ledger, each=callback, of=outcome: ledger.callbacks.told(each, of))  # type: ignore[misc]  # bound now
+
+    @rule(host=st.sampled_from(["", "one.example"]), offset=st.integers(0, 2), again=st.booleans())
+    def look_at_callbacks(self, host: str, offset: int, again: bool) -> None:
+        self.both(lambda ledger: ledger.callbacks.counts())
+        for state in CallbackState:
+            page = self.both(
+                lambda ledger, state=state: ledger.callbacks.page(state, host=host, offset=offset, limit=3)  # type: ignore[misc]  # bound now
+            )
+            if again:
+                names = [each.id for each in page.callbacks]
+                self.both(lambda ledger, names=names: ledger.callbacks.resend(names))  # type: ignore[misc]  # bound now
+
+    @rule()
+    def sweep_callbacks(self) -> None:
+        """Every end was told by the step that ended it."""
+        assert self.both(lambda ledger: ledger.callbacks.sweep(100))[1] == 0
+
     # Drivers
 
     @rule(owner=st.sampled_from(["one", "two"]), limit=st.integers(1, 2), others=st.booleans())
@@ -205,7 +244,9 @@ class LedgerMachine(Player):
             free = self.free_handles()
         self.invoice += 1
         asks = [
-            an_ask(handle, portal=portal, invoice_id=self.invoice * 32 + n, pay_system_id=system)
+            an_ask(
+                handle, portal=portal, invoice_id=self.invoice * 32 + n, pay_system_id=system, callback=DESTINATIONS[n]
+            )
             for n, handle in enumerate(free[:2])
         ]
         self.both(lambda ledger: ledger.open(asks))

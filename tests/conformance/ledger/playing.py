@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from ledger.callbacks import Callback
 from ledger.ledger import LaneNotEmpty, Lease, LeaseLost, Ledger, Probe, StillQuiet, Undelivered
 from ledger.payment import Payment, PortalKey, State
 from ledger.verdict import Decision
@@ -49,6 +50,7 @@ class Player(RuleBasedStateMachine):
         self.probes: list[Probe] = []  # turns that were handed out at some time
         self.history = History()
         self.owed_before: list[Undelivered] = []  # as they once were
+        self.called: list[Callback] = []  # as they once were
         self.invoice = 1
         for portal in PORTALS:
             self.both(lambda ledger, portal=portal: ledger.add_lane(portal))  # type: ignore[misc]  # bound now

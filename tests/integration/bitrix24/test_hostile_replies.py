@@ -12,8 +12,8 @@ from bitrix24.client import Client
 from bitrix24.credentials import Webhook
 from bitrix24.errors import Effect, Fate, Moved, NoAnswer, NotSent, PortalError, Refused
 from bitrix24.facts import Claims, Reply
-from bitrix24.hosts import PublicResolver
 from bitrix24.portal import Portal
+from bitrix24.resolver import PublicResolver
 from bitrix24.secret import Secret
 from tests.eventually import eventually
 from tests.integration.bitrix24.raw_portal import (

@@ -16,8 +16,9 @@ from yarl import URL
 from bitrix24.client import Client
 from bitrix24.credentials import Webhook
 from bitrix24.errors import NotSent
-from bitrix24.hosts import PublicResolver, is_oauth_host, is_public, new_endpoint
+from bitrix24.hosts import is_oauth_host, is_public, new_endpoint
 from bitrix24.portal import InvalidPortal, Portal, parse_portal
+from bitrix24.resolver import PublicResolver
 from bitrix24.secret import Secret
 from bitrix24.transport import Call, Lost, Transport
 from tests.integration.bitrix24.raw_portal import a_pay

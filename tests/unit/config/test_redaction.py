@@ -22,6 +22,8 @@ CODE = "k0d3OfTheWebhook"
         rf'{{"url": "https:\/\/acme.bitrix24.com\/rest\/1\/{CODE}\/batch"}}',
         f"https://pay.example.com/v1/install/acme/{CODE}",
         f"b'POST /v1/install/acme/{CODE} HTTP/1.1'",
+        f"b24t_0123456789ab_{CODE}",
+        f"/v1/payments?token=b24t_0123456789ab_{CODE}&x=1",
         f"redis://user:{CODE}@h:6379/0",
         f"redis://:p@{CODE}@h/0",
         f"redis+socket://:{CODE}@/run/a.sock",
@@ -80,6 +82,7 @@ def test_keys_and_tokens_are_known_by_their_looks(secret: str):
         "payment 3f2b8c1e-0000-4000-8000-000000000000 of portal acme",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "client_secret=None",
+        "token 0123456789ab of b24t_",
         "mail@example.com",
     ],
 )

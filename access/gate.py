@@ -1,0 +1,101 @@
+"""The gate of one process: which token a text is, with an answer that is two seconds old at the most."""
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from access import bearer
+from access.tokens import Standing, Token, Tokens
+
+# A revoked token is refused after this at the latest; a busy one costs half a look-up per second.
+CACHE_S: Final = 2.0
+# How coarse "last used" is: a write per minute, token and process.
+_USE_NOTED_EVERY_S: Final = 60.0
+
+
+class Reason(StrEnum):
+    """Why a text opens nothing. The last three are told only to whoever has the right secret."""
+
+    UNKNOWN = "unknown"  # not a token's form, no such id, or not its secret
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    UNREADABLE = "unreadable"
+
+
+class NotAdmitted(Exception):  # noqa: N818 - a fact about the one who asks
+    """The text opens nothing."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    token: Token
+    server_time: float
+    asked_at: float
+
+
+class Gate:
+    """One per process, because it remembers."""
+
+    def __init__(self, tokens: Tokens, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tokens = tokens
+        self._clock = clock
+        self._known: dict[str, _Known] = {}  # only ids that exist: strangers cannot make it grow
+        self._noted: dict[str, float] = {}
+        self._open_until = -1.0
+        self._any_made = False
+
+    async def admit(self, text: str) -> Token:
+        """The usable token that a text is; raises NotAdmitted, or RedisError where nobody can say."""
+        token_id = bearer.id_of(text)
+        known = await self._look(token_id) if token_id is not None else None
+        if known is None or not _is(known.token, text):
+            raise NotAdmitted(Reason.UNKNOWN)
+        standing = known.token.standing(known.server_time + self._clock() - known.asked_at)
+        if standing is not Standing.USABLE:
+            raise NotAdmitted(Reason(standing.value))
+        await self._note_use(known.token)
+        return known.token
+
+    def remembers(self, text: str) -> bool:
+        """Whether this text was a token when this process last asked, however long ago; costs no look-up."""
+        known = self._known.get(bearer.id_of(text) or "")
+        return known is not None and _is(known.token, text)
+
+    async def is_open(self) -> bool:
+        """Whether no token was ever made. Once there was one, it stays closed."""
+        if self._any_made or self._clock() < self._open_until:
+            return not self._any_made
+        asked_at = self._clock()
+        self._any_made = await self._tokens.any_made()
+        self._open_until = asked_at + CACHE_S
+        return not self._any_made
+
+    async def _look(self, token_id: str) -> _Known | None:
+        known = self._known.get(token_id)
+        if known is not None and self._clock() - known.asked_at < CACHE_S:
+            return known
+        asked_at = self._clock()
+        token, server_time = await self._tokens.read(token_id)
+        if token is None:
+            self._known.pop(token_id, None)
+            return None
+        known = _Known(token, server_time, asked_at)
+        self._known[token_id] = known
+        return known
+
+    async def _note_use(self, token: Token) -> None:
+        last, now = self._noted.get(token.id), self._clock()
+        if last is None or now - last >= _USE_NOTED_EVERY_S:
+            self._noted[token.id] = now  # first: of many requests at once one writes
+            await self._tokens.note_use(token.id)
+
+
+def _is(token: Token, text: str) -> bool:
+    return hmac.compare_digest(token.hash, bearer.digest(text))

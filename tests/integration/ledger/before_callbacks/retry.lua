@@ -1,0 +1,44 @@
+#!lua
+--[[
+  Queue a failed payment again, with all its attempts, unless another payment of the invoice is open or paid. One that
+  was ever (perhaps) sent is read first: its last call may have paid after all, and a person may have paid it by hand.
+
+  KEYS[1]  prefix of all the ledger's keys
+  ARGV[1]  payment id or handle
+  Returns  the row afterwards, {} when unknown
+]]
+local id, record, late = resolve(ARGV[1])
+if not id then return {} end
+
+local function in_the_way()
+  local other, known = latest(record.l, record.i)
+  return other and other ~= id and known.s ~= 'f' and known.s ~= 'c'
+end
+
+local function queue_again()
+  local bucket, field = slot(record.l, record.i)
+  redis.call('ZREM', P .. 'failed:' .. record.l, id)
+  redis.call('PERSIST', P .. 'p:' .. id)
+  local keys, handles = names(id, record)
+  for _, key in ipairs(keys) do redis.call('PERSIST', key) end
+  for _, handle in ipairs(handles) do redis.call('ZREM', OUTBOX, handle) end
+  redis.call('HDEL', P .. 'p:' .. id, 'f', 'g', 'm', 'u', 'w', 'z', 'a', 'x', 'n')
+  redis.call('HSET', bucket, field, id)
+  redis.call('HINCRBY', bucket, 'o', 1)
+  redis.call('PERSIST', bucket)
+  move(id, record, 'q')
+  if (record.t or record.o) and not record.r then
+    record.r = ''
+    redis.call('HSET', P .. 'p:' .. id, 'r', '')
+  end
+  if record.r then
+    count(record.l, 'r', 1)
+    redis.call('ZADD', P .. 'd:' .. record.l, NOW, id)
+  else
+    redis.call('RPUSH', P .. 'q:' .. record.l, id)
+  end
+  wake(record.l)
+end
+
+if record.s == 'f' and is_lane(record.l) and not in_the_way() then queue_again() end
+return row(id, late)
