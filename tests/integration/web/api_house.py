@@ -88,3 +88,9 @@ def noted(web: Web, subject: str, action: str) -> list[tuple[object, ...]]:
     lines = [each for each in web.events() if each["event"] == "web.changed"]
     ours = [each for each in lines if (each["subject"], each["action"]) == (subject, action)]
     return [(each["before"], each["after"], each["why"]) for each in ours]
+
+
+def results_in(text: bytes) -> list[dict[str, Any]]:
+    """The whole lines of a stream's answer that broke off."""
+    whole = [line for line in text.split(b"\n") if line.startswith(b'{"index"') and line.rstrip(b"\r").endswith(b"}")]
+    return [json.loads(line) for line in whole]

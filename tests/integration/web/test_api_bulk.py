@@ -13,7 +13,18 @@ from ledger.payment import Evidence, Refusal
 from ledger.verdict import Failed, Paid
 from tests.eventually import eventually_sync
 from tests.house import EmulatedPortal, House, open_ledger, wait_for
-from tests.integration.web.api_house import PAYMENTS, a_payment, drive, ids, lines, listed, pay, stream, streamed
+from tests.integration.web.api_house import (
+    PAYMENTS,
+    a_payment,
+    drive,
+    ids,
+    lines,
+    listed,
+    pay,
+    results_in,
+    stream,
+    streamed,
+)
 from tests.integration.web.conftest import Place, Street, Web, refused
 
 
@@ -126,7 +137,7 @@ def test_a_connection_that_breaks_in_the_middle_has_lost_nothing(web: Web, porta
         while told.count(b'"accepted"}') < 1000:
             told += raw.recv(65536)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, as of a crash
-    before = {each["index"]: each["id"] for each in _results(told)}
+    before = {each["index"]: each["id"] for each in results_in(told)}
     if key:
         drive(portal, Failed(Refusal("CODE", "refused")), 40)
     headers = {"Idempotency-Key": key} if key else {}
@@ -141,11 +152,6 @@ def test_a_connection_that_breaks_in_the_middle_has_lost_nothing(web: Web, porta
     assert sorted(ids(rows)) == sorted(ids(came[:-1]))
     crashed = [each for each in web.events() if each["event"] == "web.crashed"]
     assert crashed == []
-
-
-def _results(text: bytes) -> list[dict[str, Any]]:
-    whole = [line for line in text.split(b"\n") if line.startswith(b'{"index"') and line.rstrip(b"\r").endswith(b"}")]
-    return [json.loads(line) for line in whole]
 
 
 def test_without_redis_nothing_is_half_accepted(alone: tuple[EmbeddedServer, Web]):
