@@ -22,10 +22,16 @@ _STATES: Final = ("queued", "sending", "in_doubt", "paid", "failed", "cancelled"
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--portal", metavar="KEY", help="With --invoice: the latest payment of an invoice.")
-@click.option("--invoice", type=WholeNumber(min=1), metavar="N")
+@click.option("--invoice", type=WholeNumber(min=1), metavar="N", help="With --portal: its number.")
 @speaks
 def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: int | None) -> int:
-    """Show what became of payments, by ID or by invoice."""
+    """Show what became of payments, by ID or by invoice.
+
+    \b
+    Examples:
+      b24pay status 0b2f6a1e
+      b24pay status --portal acme --invoice 17 --json
+    """
     by_invoice = portal is not None and invoice is not None
     if bool(ids) == by_invoice or (portal is None) != (invoice is None):
         raise click.UsageError("give payment IDs, or --portal with --invoice")
@@ -55,7 +61,13 @@ def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: in
 @click.option("--limit", default=50, show_default=True, type=WholeNumber(min=0), help="0 lists everything.")
 @speaks
 def list_payments(output: Output, states: tuple[str, ...], portal: str | None, limit: int) -> int:
-    """List payments by portal and state; open ones oldest first, finished ones newest first."""
+    """List payments by portal and state; open ones oldest first, finished ones newest first.
+
+    \b
+    Examples:
+      b24pay list --state failed --portal acme
+      b24pay list --state queued --state sending --limit 0 --json | wc -l
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -125,7 +137,13 @@ async def pages(
 @click.argument("payment_id", metavar="ID")
 @speaks
 def inspect(output: Output, payment_id: str) -> int:
-    """Show all that the ledger knows about one payment."""
+    """Show all that the ledger knows about one payment.
+
+    \b
+    Examples:
+      b24pay inspect 0b2f6a1e
+      b24pay inspect 0b2f6a1e --json | jq -r .next
+    """
 
     async def work() -> int:
         async with open_session() as session:

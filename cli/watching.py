@@ -28,7 +28,13 @@ _SHOWN_LANES: Final = 40
 @click.option("--portal", metavar="KEY", help="Only this portal.")
 @speaks
 def stats(output: Output, portal: str | None) -> int:
-    """Count payments by portal and state."""
+    """Count payments by portal and state.
+
+    \b
+    Examples:
+      b24pay stats
+      b24pay stats --portal acme --json | jq .totals
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -43,11 +49,25 @@ def stats(output: Output, portal: str | None) -> int:
 
 @click.command()
 @click.option("--portal", metavar="KEY", help="Only this portal.")
-@click.option("--interval", "interval_s", default=1.0, show_default=True, type=Seconds(min=0.1), metavar="S")
+@click.option(
+    "--interval",
+    "interval_s",
+    default=1.0,
+    show_default=True,
+    type=Seconds(min=0.1),
+    metavar="S",
+    help="Seconds from one look to the next.",
+)
 @click.option("--count", type=WholeNumber(min=1), help="Stop after so many looks; without it, Ctrl-C stops.")
 @speaks
 def watch(output: Output, portal: str | None, interval_s: float, count: int | None) -> int:
-    """Watch the lanes live; with --json, or into a pipe, one snapshot after the other."""
+    """Watch the lanes live; with --json, or into a pipe, one snapshot after the other.
+
+    \b
+    Examples:
+      b24pay watch --interval 5
+      b24pay watch --portal acme --count 1 --json
+    """
 
     async def work() -> int:
         async with open_session() as session:
