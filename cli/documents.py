@@ -107,7 +107,7 @@ _PORTAL: Final = _fields("""
     credential text webhook or application
     user_id int|null the webhook's user
     member_id text|null the portal's own name of itself
-    plan text standard or enterprise
+    plan text|null the plan as it was given
     limits object requests per second, burst, execution seconds
     version int grows with every change of the credential
     held object|null code, text, since, waiting, next_look_at, what_to_do
