@@ -255,6 +255,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
                 read_first_after text|null the paid payment after which it is read before it is sent
                 lane_held text|null why its lane is held
                 next text what happens to it from here on
+                transitions list its way, in order: at (null: now), state, by, evidence
             """),
         ),
         (_R,),

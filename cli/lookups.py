@@ -7,11 +7,13 @@ import click
 
 from cli.exits import CommandError, Exit
 from cli.numbers import WholeNumber
-from cli.output import Output, facts, speaks, state
+from cli.output import Output, facts, group, speaks, state
 from cli.session import Session, lane_of, open_session, require_portal, run
 from cli.showing import inspected, show, show_rows, what_next
+from cli.transitions import shown_transitions, transitions_of
 
 if TYPE_CHECKING:
+    from access.audit import Entry
     from ledger.ledger import LaneView
     from ledger.payment import Payment
 
@@ -137,7 +139,9 @@ async def pages(
 @click.argument("payment_id", metavar="ID")
 @speaks
 def inspect(output: Output, payment_id: str) -> int:
-    """Show all that the ledger knows about one payment.
+    """Show all that the ledger knows about one payment, and its way: each step with its evidence.
+
+    Of sendings the latest is shown and all are counted; what people did to the payment comes from the audit.
 
     \b
     Examples:
@@ -152,12 +156,24 @@ def inspect(output: Output, payment_id: str) -> int:
                 cause = f"There is no payment {payment_id}."
                 raise CommandError(cause, "See `b24pay list`; finished ones are remembered B24PAY_RETENTION_DAYS.")
             lane = await lane_of(session, payment.portal)
-        document = {
+            steps = transitions_of(payment, await _acts_on(session, payment))
+        document: dict[str, object] = {
             **inspected(payment),
             "lane_held": f"{lane.held.code}: {lane.held.text}" if lane and lane.held else None,
             "next": what_next(payment, lane.held if lane else None),
         }
-        output.data(document, lambda: facts({**document, "status": state(payment.state)}))
+        output.data(
+            {**document, "transitions": steps},
+            lambda: group(facts({**document, "status": state(payment.state)}), "", shown_transitions(steps)),
+        )
         return Exit.DONE
 
     return run(work())
+
+
+async def _acts_on(session: Session, payment: "Payment") -> "list[Entry]":
+    """What people did to a payment since it was accepted; with a second more, for two clocks are never one."""
+    from datetime import UTC, datetime
+
+    since_s = (datetime.now(UTC) - payment.enqueued_at).total_seconds() + 1
+    return [entry async for entry in session.audit.entries(since_s) if payment.id in entry.subjects]
