@@ -40,7 +40,13 @@ class Since(click.ParamType[datetime, Any]):
 
 @click.group()
 def callback() -> None:
-    """Tell others of payments' ends: signing secrets, what is pending or failed, sending again."""
+    """Tell others of payments' ends: signing secrets, what is pending or failed, sending again.
+
+    \b
+    Examples:
+      b24pay callback hosts
+      b24pay callback list --state failed
+    """
 
 
 @callback.command()
@@ -53,7 +59,10 @@ def secret(output: Output, host: str, *, rotate: bool, dry_run: bool) -> int:
 
     Give it to the receiver's people: their library for Standard Webhooks (standardwebhooks.com) takes it as it is.
 
-    Example: `b24pay callback secret shop.example.com`, then name the host in B24PAY_CALLBACK_HOSTS.
+    \b
+    Examples:
+      b24pay callback secret shop.example.com    (then name it in B24PAY_CALLBACK_HOSTS)
+      b24pay callback secret shop.example.com --rotate --dry-run
     """
     from callbacks.signing import OVERLAP_S, NoSigningSecret, SecretExists
     from config.callbacks import read_hosts
@@ -103,12 +112,15 @@ def _foretold(host: str, *, known: bool, rotate: bool) -> str:
 @click.option("--state", "which", type=click.Choice(_STATES), help="Only those; pending and failed ones otherwise.")
 @click.option("--host", default="", metavar="HOST", help="Only those to a host.")
 @click.option("--since", type=Since(), metavar="T", help="In that state since: a moment, or 30m, 12h, 3d.")
-@click.option("--limit", type=WholeNumber(min=1), default=100, show_default=True, metavar="N")
+@click.option("--limit", type=WholeNumber(min=1), default=100, show_default=True, metavar="N", help="At most so many.")
 @speaks
 def list_callbacks(output: Output, which: str | None, host: str, since: datetime | None, limit: int) -> int:
     """List callbacks, newest first.
 
-    Example: `b24pay callback list --state failed --since 3d`
+    \b
+    Examples:
+      b24pay callback list --state failed --since 3d
+      b24pay callback list --host shop.example.com --json
     """
     from callbacks.document import document_of
     from ledger.callbacks import CallbackState
@@ -150,7 +162,10 @@ def resend(
 ) -> int:
     """Send callbacks again, by ID or all of a host, under their ids; a receiver that knows an id has it already.
 
-    Example: `b24pay callback resend --host shop.example.com --since 12h --dry-run`
+    \b
+    Examples:
+      b24pay callback resend --host shop.example.com --since 12h --dry-run
+      b24pay callback resend evt_0b2f6a1e
     """
     from ledger.callbacks import CallbackState
 
@@ -209,7 +224,10 @@ def _tell(output: Output, outcomes: Mapping[str, bool], *, dry_run: bool) -> Non
 def hosts(output: Output) -> int:
     """List the hosts that have a signing secret, and those that are allowed.
 
-    Example: `b24pay callback hosts --json`
+    \b
+    Examples:
+      b24pay callback hosts
+      b24pay callback hosts --json
     """
 
     async def work() -> int:

@@ -15,7 +15,7 @@ from config.ending import heed_interrupts
 
 
 @click.command()
-@click.option("--payments", type=click.IntRange(1, 100_000), default=500, show_default=True)
+@click.option("--payments", type=click.IntRange(1, 100_000), default=500, show_default=True, help="How many are paid.")
 @click.option("--worker-kills", type=click.IntRange(0), default=10, show_default=True, help="SIGKILLs of workers.")
 @click.option("--redis-kills", type=click.IntRange(0), default=3, show_default=True, help="SIGKILLs of Redis.")
 @click.option(
@@ -25,8 +25,8 @@ from config.ending import heed_interrupts
 @click.option(
     "--lost-replies", type=click.FloatRange(0, 50), default=5, show_default=True, help="Per cent of all replies."
 )
-@click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True)
-@click.option("--portals", type=click.IntRange(1, 200), default=24, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Worker processes.")
+@click.option("--portals", type=click.IntRange(1, 200), default=24, show_default=True, help="Emulated ones.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same plan.")
 @click.option(
     "--keep",
@@ -39,6 +39,11 @@ def chaos(output: Output, *, keep: Path | None, **numbers: Any) -> int:
 
     Starts a Redis server, emulated portals behind a fault proxy, and workers of its own; touches nothing else on this
     machine and leaves nothing behind. Ends with 3 when anything was wrong.
+
+    \b
+    Examples:
+      b24pay chaos --payments 1000 --worker-kills 5
+      b24pay chaos --seed 7 --keep storm --json
     """
     from chaos.plan import Scale
     from chaos.report import document_of, summary_of

@@ -30,11 +30,17 @@ class Change:
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--state", "which", type=click.Choice(["failed"]), help="With --portal: all failed payments.")
-@click.option("--portal", metavar="KEY")
+@click.option("--portal", metavar="KEY", help="With --state: of this portal.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
 def retry(output: Output, ids: tuple[str, ...], which: str | None, portal: str | None, *, dry_run: bool) -> int:
-    """Queue failed payments again, by ID or all of a portal."""
+    """Queue failed payments again, by ID or all of a portal.
+
+    \b
+    Examples:
+      b24pay retry 0b2f6a1e
+      b24pay retry --state failed --portal acme --dry-run
+    """
     from ledger.payment import State
 
     everything = which is not None and portal is not None
@@ -59,7 +65,13 @@ def retry(output: Output, ids: tuple[str, ...], which: str | None, portal: str |
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
 def cancel(output: Output, ids: tuple[str, ...], *, dry_run: bool) -> int:
-    """Withdraw payments of which nothing was sent yet."""
+    """Withdraw payments of which nothing was sent yet.
+
+    \b
+    Examples:
+      b24pay cancel 0b2f6a1e --dry-run
+      b24pay cancel 0b2f6a1e 7c31d9aa
+    """
     from ledger.payment import State
 
     async def work() -> int:

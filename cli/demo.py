@@ -39,6 +39,11 @@ def demo(output: Output) -> int:
     """See 500 payments travel from a CSV file to two emulated portals and come back as proven results.
 
     Starts a Redis server, two portals and two workers, and leaves nothing behind.
+
+    \b
+    Examples:
+      b24pay demo
+      b24pay demo --json
     """
     try:
         heed_interrupts()

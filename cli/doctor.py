@@ -29,7 +29,13 @@ _DOUBTS_LOOKED_AT: Final = 100
 @click.command()
 @speaks
 def doctor(output: Output) -> int:
-    """Check settings, Redis, workers and portals, and say what to mend; nothing is changed, no secret is shown."""
+    """Check settings, Redis, workers and portals, and say what to mend; nothing is changed, no secret is shown.
+
+    \b
+    Examples:
+      b24pay doctor
+      b24pay doctor --json
+    """
     from config.effective import effective
     from config.settings import DEVELOPMENT, load_settings
 

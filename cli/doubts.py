@@ -40,6 +40,11 @@ def doubts(context: click.Context, output: Output, portal: str | None) -> int:
 
     In doubt is what was sent without a trustworthy answer. Workers read it back at the portal by themselves; nothing is
     sent again before that.
+
+    \b
+    Examples:
+      b24pay doubts
+      b24pay doubts --portal acme --json
     """
     if context.invoked_subcommand is None:
         return run(_list(output, portal))
@@ -51,11 +56,25 @@ def doubts(context: click.Context, output: Output, portal: str | None) -> int:
 @doubts.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--portal", metavar="KEY", help="All doubts of this portal; without it and without IDs: all there are.")
-@click.option("--timeout", "timeout_s", type=Seconds(min=0), default=30, show_default=True, metavar="S")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Seconds(min=0),
+    default=30,
+    show_default=True,
+    metavar="S",
+    help="Wait for decisions at most so long.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be read and change nothing.")
 @speaks
 def verify(output: Output, ids: tuple[str, ...], portal: str | None, timeout_s: float, *, dry_run: bool) -> int:
-    """Let workers read doubts at the portal now, and wait for what that decides."""
+    """Let workers read doubts at the portal now, and wait for what that decides.
+
+    \b
+    Examples:
+      b24pay doubts verify --portal acme --timeout 60
+      b24pay doubts verify 0b2f6a1e --dry-run
+    """
     if ids and portal is not None:
         raise click.UsageError("give payment IDs or --portal, not both")
 
@@ -93,6 +112,11 @@ def resolve(output: Output, payment_id: str, verdict: str, because: str, *, dry_
 
     paid ends it as paid, with you as the evidence. unpaid ends it as failed; `b24pay retry ID` then reads the invoice
     and sends it again if it is still unpaid. unpaid is refused as long as the call may still run at the portal.
+
+    \b
+    Examples:
+      b24pay doubts resolve 0b2f6a1e --as paid --because 'bank statement of 24 November'
+      b24pay doubts resolve 0b2f6a1e --as unpaid --because 'seen in the portal' --dry-run
     """
     reason = because.strip()
     if not reason:

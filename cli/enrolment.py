@@ -45,6 +45,11 @@ def add(output: Output, key: str, source: str | None, *, check: bool, moved: boo
     "endpoint": "https://acme.bitrix24.com/rest/", "oauth_url": "https://oauth.bitrix.info/oauth/token/"}
 
     Optional: "plan": "enterprise", "limits": {"requests_per_second": 2, "burst": 50}.
+
+    \b
+    Examples:
+      b24pay portal add acme < acme.json
+      b24pay portal add acme --file acme.json --dry-run
     """
     from ledger.holds import resume_for_credential
 

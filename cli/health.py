@@ -24,7 +24,12 @@ def health(output: Output, node: str | None) -> int:
     """Tell whether Redis answers and every worker consumes; 0 all is well, 1 a worker is not, 69 Redis is away.
 
     A worker gives a sign of life every two seconds. One that hangs is found within 15 s; one that is gone without a
-    word is missed for five minutes. In a container: b24pay health --worker "$(cat /tmp/worker.node)"
+    word is missed for five minutes.
+
+    \b
+    Examples:
+      b24pay health
+      b24pay health --worker "$(cat /tmp/worker.node)"    (in a container)
     """
     signs = [sign for sign in run(_signs()) if node is None or sign.node == node]
     trouble = _trouble(signs, node)

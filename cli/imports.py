@@ -75,6 +75,12 @@ def import_sheet(
 
     Columns: invoice_id, pay_system_id or bx_rest_handler, and optionally portal and idempotency_key. Bad rows are
     reported by line and the good ones go on. Giving the same command again resumes; nothing is paid twice.
+
+    \b
+    Examples:
+      b24pay import payments.csv --portal acme --dry-run
+      b24pay import payments.csv --wait --report report.csv
+      cat payments.csv | b24pay import - --portal acme --json
     """
     if timeout_s is not None and not wait:
         raise click.UsageError("--timeout needs --wait")

@@ -34,6 +34,11 @@ def invite(output: Output, key: str, source: str | None, days: int, *, dry_run: 
 
     Optional: "member_id", "application_token", "plan", "limits". Without an address, any cloud portal may come.
     A new invitation for a key ends the former one. The address is a secret until it has been used.
+
+    \b
+    Examples:
+      b24pay portal invite acme --days 3 < application.json
+      b24pay portal invite acme --file application.json --dry-run
     """
     description = read_description(source, output, _EXAMPLE)
 

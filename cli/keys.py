@@ -23,7 +23,12 @@ _REPEAT: Final = "Changed again and again meanwhile: {names}. Repeat the command
 
 @click.group()
 def keys() -> None:
-    """Change the keys that stored credentials are sealed with."""
+    """Change the keys that stored credentials are sealed with.
+
+    \b
+    Examples:
+      b24pay keys rotate --dry-run
+    """
 
 
 @keys.command()
@@ -42,7 +47,10 @@ def rotate(output: Output, *, dry_run: bool) -> int:
 
     Repeating is safe. A worker that knows only the old key cannot open what step 3 has sealed.
 
-    Example: `b24pay keys rotate --dry-run` says whether an old key is still needed (0 would be sealed anew).
+    \b
+    Examples:
+      b24pay keys rotate --dry-run    (is an old key still needed? 0 would be sealed anew: no)
+      b24pay keys rotate
     """
 
     async def work() -> int:

@@ -7,11 +7,13 @@ import click
 
 from cli.exits import CommandError, Exit
 from cli.numbers import WholeNumber
-from cli.output import Output, facts, speaks, state
+from cli.output import Output, facts, group, speaks, state
 from cli.session import Session, lane_of, open_session, require_portal, run
 from cli.showing import inspected, show, show_rows, what_next
+from cli.transitions import shown_transitions, transitions_of
 
 if TYPE_CHECKING:
+    from access.audit import Entry
     from ledger.ledger import LaneView
     from ledger.payment import Payment
 
@@ -22,10 +24,16 @@ _STATES: Final = ("queued", "sending", "in_doubt", "paid", "failed", "cancelled"
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--portal", metavar="KEY", help="With --invoice: the latest payment of an invoice.")
-@click.option("--invoice", type=WholeNumber(min=1), metavar="N")
+@click.option("--invoice", type=WholeNumber(min=1), metavar="N", help="With --portal: its number.")
 @speaks
 def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: int | None) -> int:
-    """Show what became of payments, by ID or by invoice."""
+    """Show what became of payments, by ID or by invoice.
+
+    \b
+    Examples:
+      b24pay status 0b2f6a1e
+      b24pay status --portal acme --invoice 17 --json
+    """
     by_invoice = portal is not None and invoice is not None
     if bool(ids) == by_invoice or (portal is None) != (invoice is None):
         raise click.UsageError("give payment IDs, or --portal with --invoice")
@@ -55,7 +63,13 @@ def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: in
 @click.option("--limit", default=50, show_default=True, type=WholeNumber(min=0), help="0 lists everything.")
 @speaks
 def list_payments(output: Output, states: tuple[str, ...], portal: str | None, limit: int) -> int:
-    """List payments by portal and state; open ones oldest first, finished ones newest first."""
+    """List payments by portal and state; open ones oldest first, finished ones newest first.
+
+    \b
+    Examples:
+      b24pay list --state failed --portal acme
+      b24pay list --state queued --state sending --limit 0 --json | wc -l
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -125,7 +139,15 @@ async def pages(
 @click.argument("payment_id", metavar="ID")
 @speaks
 def inspect(output: Output, payment_id: str) -> int:
-    """Show all that the ledger knows about one payment."""
+    """Show all that the ledger knows about one payment, and its way: each step with its evidence.
+
+    Of sendings the latest is shown and all are counted; what people did to the payment comes from the audit.
+
+    \b
+    Examples:
+      b24pay inspect 0b2f6a1e
+      b24pay inspect 0b2f6a1e --json | jq -r .next
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -134,12 +156,24 @@ def inspect(output: Output, payment_id: str) -> int:
                 cause = f"There is no payment {payment_id}."
                 raise CommandError(cause, "See `b24pay list`; finished ones are remembered B24PAY_RETENTION_DAYS.")
             lane = await lane_of(session, payment.portal)
-        document = {
+            steps = transitions_of(payment, await _acts_on(session, payment))
+        document: dict[str, object] = {
             **inspected(payment),
             "lane_held": f"{lane.held.code}: {lane.held.text}" if lane and lane.held else None,
             "next": what_next(payment, lane.held if lane else None),
         }
-        output.data(document, lambda: facts({**document, "status": state(payment.state)}))
+        output.data(
+            {**document, "transitions": steps},
+            lambda: group(facts({**document, "status": state(payment.state)}), "", shown_transitions(steps)),
+        )
         return Exit.DONE
 
     return run(work())
+
+
+async def _acts_on(session: Session, payment: "Payment") -> "list[Entry]":
+    """What people did to a payment since it was accepted; with a second more, for two clocks are never one."""
+    from datetime import UTC, datetime
+
+    since_s = (datetime.now(UTC) - payment.enqueued_at).total_seconds() + 1
+    return [entry async for entry in session.audit.entries(since_s) if payment.id in entry.subjects]

@@ -9,12 +9,15 @@ import importlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from cli.exits import INTERRUPTED, CommandError, Exit
 from cli.output import Output
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Where each verb lives. Loaded at first use: `b24pay --help` and shell completion stay quick.
 _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -39,6 +42,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "demo": ("cli.demo", "demo", "See 500 payments travel from a CSV file to two emulated portals."),
     "chaos": ("cli.chaos", "chaos", "Kill workers and Redis under load and compare ledger and portals."),
     "emulator": ("cli.emulating", "emulator", "Run emulated Bitrix24 portals."),
+    "completion": ("cli.completion", "completion", "Print the script that makes a shell complete commands."),
 }
 
 
@@ -73,6 +77,15 @@ class Verbs(click.Group):
             return super().resolve_command(ctx, args)
         meant = " or ".join(map(repr, near))
         raise click.UsageError(f"No such command {args[0]!r}. Did you mean {meant}?", ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[Any]]":
+        """The verbs that begin so, and options; without importing the verbs."""
+        from click.shell_completion import CompletionItem
+
+        named = [
+            CompletionItem(name, help=about) for name, (_, _, about) in _VERBS.items() if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs, without importing them."""

@@ -27,14 +27,26 @@ _BODY: Final = re.compile(r'("body"\s*:\s*")([A-Za-z0-9+/]{8,}={0,2})')
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout: one document per line.")
 @click.pass_context
 def parked(context: click.Context, *, as_json: bool) -> int | None:
-    """List messages that nobody could read; `show` and `drop` take their numbers."""
+    """List messages that nobody could read; `show` and `drop` take their numbers.
+
+    \b
+    Examples:
+      b24pay parked
+      b24pay parked --json
+    """
     return _list(Output(json=as_json)) if context.invoked_subcommand is None else None
 
 
 @parked.command("list")
 @speaks
 def list_parked(output: Output) -> int:
-    """List them, newest first."""
+    """List them, newest first.
+
+    \b
+    Examples:
+      b24pay parked list
+      b24pay parked list --json
+    """
     return _list(output)
 
 
@@ -42,7 +54,13 @@ def list_parked(output: Output) -> int:
 @click.argument("number", type=WholeNumber(min=1), metavar="N")
 @speaks
 def show(output: Output, number: int) -> int:
-    """Show the beginning of one message, with secrets as stars."""
+    """Show the beginning of one message, with secrets as stars.
+
+    \b
+    Examples:
+      b24pay parked show 3
+      b24pay parked show 3 --json
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -64,7 +82,13 @@ def show(output: Output, number: int) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
 def drop(output: Output, numbers: tuple[int, ...], *, everything: bool, dry_run: bool) -> int:
-    """Forget messages, by number or all."""
+    """Forget messages, by number or all.
+
+    \b
+    Examples:
+      b24pay parked drop 3 4
+      b24pay parked drop --all --dry-run
+    """
     if bool(numbers) == everything:
         raise click.UsageError("give numbers, or --all")
 

@@ -47,6 +47,12 @@ def pay(
     """Pay one invoice.
 
     Accepted means durable: the payment will end as paid, failed with a reason, or in doubt.
+
+    \b
+    Examples:
+      b24pay pay 17 --portal acme --pay-system 31 --wait --timeout 60
+      b24pay pay 17 --portal acme --handler my_handler --key order-17 --json
+      b24pay pay 17 --portal acme --pay-system 31 --dry-run
     """
     from tasks.errors import InvalidPayment
     from tasks.payment import new_ids, parse_payment

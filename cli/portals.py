@@ -31,7 +31,13 @@ _DAY_S: Final = 86_400.0
 
 @click.group()
 def portal() -> None:
-    """Add, invite, list, check, hold, resume and remove portals."""
+    """Add, invite, list, check, hold, resume and remove portals.
+
+    \b
+    Examples:
+      b24pay portal list
+      b24pay portal show acme --json
+    """
 
 
 portal.add_command(add)
@@ -41,7 +47,13 @@ portal.add_command(invite)
 @portal.command("list")
 @speaks
 def list_portals(output: Output) -> int:
-    """List the portals and how their lanes stand."""
+    """List the portals and how their lanes stand.
+
+    \b
+    Examples:
+      b24pay portal list
+      b24pay portal list --json | jq -r .key
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -71,7 +83,13 @@ def list_portals(output: Output) -> int:
 @click.argument("key")
 @speaks
 def show(output: Output, key: str) -> int:
-    """Show one portal; never its secret."""
+    """Show one portal; never its secret.
+
+    \b
+    Examples:
+      b24pay portal show acme
+      b24pay portal show acme --json | jq .held
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -88,7 +106,13 @@ def show(output: Output, key: str) -> int:
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @speaks
 def check(output: Output, keys: tuple[str, ...]) -> int:
-    """Look at portals live (all of them without KEY): credential, rights, pay systems that really pay."""
+    """Look at portals live (all of them without KEY): credential, rights, pay systems that really pay.
+
+    \b
+    Examples:
+      b24pay portal check acme
+      b24pay portal check --json
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -135,7 +159,13 @@ async def _check_stored(session: Session, output: Output, key: str) -> Exit:
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
 def hold(output: Output, key: str, reason: str, *, dry_run: bool) -> int:
-    """Stop a portal's lane: its payments stay queued until it is resumed."""
+    """Stop a portal's lane: its payments stay queued until it is resumed.
+
+    \b
+    Examples:
+      b24pay portal hold acme --because 'prices are being corrected'
+      b24pay portal hold acme --dry-run
+    """
     from ledger.holds import OPERATOR
 
     async def work() -> int:
@@ -159,7 +189,13 @@ def hold(output: Output, key: str, reason: str, *, dry_run: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
 def resume(output: Output, key: str, *, dry_run: bool) -> int:
-    """Let a held lane go on."""
+    """Let a held lane go on.
+
+    \b
+    Examples:
+      b24pay portal resume acme
+      b24pay portal resume acme --dry-run
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -179,7 +215,13 @@ def resume(output: Output, key: str, *, dry_run: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
 def remove(output: Output, key: str, *, dry_run: bool) -> int:
-    """Forget a portal and its credential; its finished payments stay readable. Refused while payments are open."""
+    """Forget a portal and its credential; its finished payments stay readable. Refused while payments are open.
+
+    \b
+    Examples:
+      b24pay portal remove acme --dry-run
+      b24pay portal remove acme
+    """
 
     async def work() -> int:
         async with open_session() as session:

@@ -40,7 +40,10 @@ def token() -> None:
     viewer     reads everything and changes nothing
     operator   reads and changes everything
 
-    Example: `b24pay token create shop --role producer --portal acme --expires 90d`
+    \b
+    Examples:
+      b24pay token create shop --role producer --portal acme --expires 90d
+      b24pay token list
     """
 
 
@@ -96,7 +99,10 @@ def create(
 def list_tokens(output: Output) -> int:
     """List the tokens: never their secrets, which nobody has.
 
-    Example: `b24pay token list --json`
+    \b
+    Examples:
+      b24pay token list
+      b24pay token list --json
     """
 
     async def work() -> int:

@@ -10,6 +10,7 @@ import click
 from cli.exits import Exit
 from cli.numbers import Seconds, WholeNumber
 from cli.output import STATE_STYLES, Output, cell, speaks, table
+from cli.screen import Rates, screen_of
 from cli.session import Session, open_session, require_portal, run
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ _SHOWN_LANES: Final = 40
 @click.option("--portal", metavar="KEY", help="Only this portal.")
 @speaks
 def stats(output: Output, portal: str | None) -> int:
-    """Count payments by portal and state."""
+    """Count payments by portal and state.
+
+    \b
+    Examples:
+      b24pay stats
+      b24pay stats --portal acme --json | jq .totals
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -43,11 +50,25 @@ def stats(output: Output, portal: str | None) -> int:
 
 @click.command()
 @click.option("--portal", metavar="KEY", help="Only this portal.")
-@click.option("--interval", "interval_s", default=1.0, show_default=True, type=Seconds(min=0.1), metavar="S")
+@click.option(
+    "--interval",
+    "interval_s",
+    default=1.0,
+    show_default=True,
+    type=Seconds(min=0.1),
+    metavar="S",
+    help="Seconds from one look to the next.",
+)
 @click.option("--count", type=WholeNumber(min=1), help="Stop after so many looks; without it, Ctrl-C stops.")
 @speaks
 def watch(output: Output, portal: str | None, interval_s: float, count: int | None) -> int:
-    """Watch the lanes live; with --json, or into a pipe, one snapshot after the other."""
+    """Watch the lanes live; with --json, or into a pipe, one snapshot after the other.
+
+    \b
+    Examples:
+      b24pay watch --interval 5
+      b24pay watch --portal acme --count 1 --json
+    """
 
     async def work() -> int:
         async with open_session() as session:
@@ -67,19 +88,18 @@ async def _watch(
 ) -> None:
     from asyncio import sleep
 
-    before: Mapping[str, int] = {}
-    looked_at = time.monotonic()
-    looks = 0
+    rates, looks = Rates(), 0
     with _live(output) if output.watched else _Plain() as shown:
         while True:
             lanes = await session.ledger.lanes(portals)
-            now, totals = time.monotonic(), _totals(lanes)
-            paid_per_s = (totals["paid"] - before["paid"]) / max(now - looked_at, 1e-9) if before else 0.0
-            before, looked_at, looks = totals, now, looks + 1
+            rates.look(lanes, time.monotonic())
+            looks += 1
             if isinstance(shown, _Plain):
-                output.data({**_document(lanes), "paid_per_s": round(paid_per_s, 1)}, _line(totals, paid_per_s))
+                document = {**_document(lanes), "paid_per_s": round(rates.total, 1)}
+                output.data(document, _line(_totals(lanes), rates.total))
             else:
-                shown.update(_lanes_table(lanes, paid_per_s), refresh=True)
+                at = f"{datetime.now(UTC):%H:%M:%S}"
+                shown.update(screen_of(lanes, rates, lines=output.console.height, at=at), refresh=True)
             if output.closed or looks == count:
                 return
             await sleep(interval_s)
@@ -123,9 +143,8 @@ def _document(lanes: Sequence["LaneView"]) -> dict[str, object]:
     }
 
 
-def _lanes_table(lanes: Sequence["LaneView"], paid_per_s: float | None = None) -> "Table":
-    rate = "" if paid_per_s is None else f"   {paid_per_s:.1f} paid/s"
-    title = f"{len(lanes)} portal{'' if len(lanes) == 1 else 's'}{rate}"
+def _lanes_table(lanes: Sequence["LaneView"]) -> "Table":
+    title = f"{len(lanes)} portal{'' if len(lanes) == 1 else 's'}"
     shown = table("portal", *_STATES, "lane", title=title, numbers=_STATES)
     # The lanes with work first: those are what one looks for.
     busiest = sorted(lanes, key=lambda lane: (lane.held is None, lane.owner is None, lane.due_at is None, lane.portal))

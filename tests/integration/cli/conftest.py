@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from cli.documents import ALWAYS, DOCUMENTS
 from cli.main import run
 from tests.canaries import SEARCH
 from tests.house import ROOT, House, a_house
@@ -38,6 +40,15 @@ class Said:
         return only
 
 
+def hold_against_schema(arguments: Sequence[str], said: Said) -> None:
+    """Each document has the fields of its schema and no other."""
+    name = " ".join(arguments[:2]) if " ".join(arguments[:2]) in DOCUMENTS else arguments[0]
+    schema = {**DOCUMENTS[name].schema(name), "additionalProperties": False}
+    for document in said.documents:
+        jsonschema.validate(document, schema, format_checker=jsonschema.FormatChecker())
+    assert said.code in (*ALWAYS, *DOCUMENTS[name].codes)
+
+
 @dataclass(frozen=True)
 class Terminal:
     """Gives commands in a house."""
@@ -53,8 +64,10 @@ class Terminal:
         return Said(code, *self.capsys.readouterr())
 
     def json(self, *arguments: str) -> Said:
-        """The same with --json."""
-        return self(*arguments, "--json")
+        """The same with --json; whatever comes is held against the verb's schema."""
+        said = self(*arguments, "--json")
+        hold_against_schema(arguments, said)
+        return said
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """Start the command as a process of its own, with pipes."""

@@ -19,6 +19,10 @@ def test_a_payment_is_paid_and_proven(terminal: Terminal):
     inspected = terminal.json("inspect", paid["id"]).document
     assert inspected["next"] == "nothing: it is paid"
     assert inspected["sent_at"]
+    way = inspected["transitions"]
+    assert [step["state"] for step in way] == ["queued", "sending", "paid"]
+    assert sorted(step["at"] for step in way) == [step["at"] for step in way]
+    assert way[-1]["evidence"] == "read_back"
     [lane] = terminal.json("stats", "--portal", portal.key).document["lanes"]
     assert lane["payments"]["paid"] == 1
     assert paid["id"] in terminal("inspect", paid["id"]).out
@@ -43,6 +47,11 @@ def test_a_refused_payment_ends_with_1_and_its_reason(terminal: Terminal):
     assert terminal("pay", "3", "--portal", portal.key, "--pay-system", "99", "--wait").code == 0
     assert terminal.json("status", failed["id"]).document["status"] == "paid"
     assert terminal("retry", failed["id"]).code == 1
+    [retried, *_] = [
+        each for each in terminal.json("inspect", failed["id"]).document["transitions"] if "retry" in each["evidence"]
+    ]
+    assert retried["evidence"] == "payment.retry, failed -> queued, done"
+    assert retried["state"] == "queued"
 
 
 def test_a_request_that_cannot_be_accepted_ends_with_1(terminal: Terminal):
@@ -80,6 +89,9 @@ def test_an_invoice_in_doubt_ends_with_3(terminal: Terminal):
     said = terminal.json("pay", "7", "--portal", portal.key, "--pay-system", "1", "--wait", "--timeout", "1.5")
     assert said.code == 3
     assert said.document["status"] == "in_doubt"
+    now = terminal.json("inspect", said.document["id"]).document["transitions"][-1]
+    assert (now["at"], now["state"]) == (None, "in_doubt")
+    assert "without a trustworthy answer" in now["evidence"]
     assert "read back" in terminal.json("inspect", said.document["id"]).document["next"]
 
 

@@ -1,0 +1,457 @@
+"""What every verb writes with --json, and the exit codes it may end with: the source of docs/schemas and its tests.
+
+A document may grow; a field that is there keeps its name, its type and its meaning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cli.exits import Exit
+
+# How the type of a field is written here -> JSON Schema. A time is ISO 8601 with its offset.
+_TYPES: Final[Mapping[str, Mapping[str, object]]] = {
+    "time": {"type": "string", "format": "date-time"},
+    "text": {"type": "string"},
+    "number": {"type": "number"},
+    "int": {"type": "integer"},
+    "bool": {"type": "boolean"},
+    "object": {"type": "object"},
+    "list": {"type": "array"},
+    "any": {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: its name, its type as it is written in `_TYPES` ("text|null"), what it means, whether it may miss."""
+
+    name: str
+    type: str
+    meaning: str
+    optional: bool = False
+
+    @property
+    def schema(self) -> dict[str, object]:
+        """The field as JSON Schema."""
+        known, _, null = self.type.partition("|")
+        made = dict(_TYPES[known])
+        if null and "type" in made:
+            made["type"] = [made["type"], "null"]
+        return {**made, "description": self.meaning}
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What one verb writes: so many documents, with these fields, and the exit codes beside 0 and 2."""
+
+    lines: str  # "one", or what each line is
+    fields: Sequence[Field]
+    codes: Sequence[Exit] = ()
+
+    def schema(self, name: str) -> dict[str, object]:
+        """One document as JSON Schema."""
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": f"b24pay {name} --json",
+            "description": "The one document on stdout." if self.lines == "one" else f"One line: {self.lines}.",
+            "type": "object",
+            "properties": {field.name: field.schema for field in self.fields},
+            "required": [field.name for field in self.fields if not field.optional],
+        }
+
+
+def _fields(text: str) -> tuple[Field, ...]:
+    """Fields from lines "name type meaning"; a name with ? may miss."""
+    rows = [line.split(maxsplit=2) for line in text.strip().splitlines()]
+    return tuple(Field(name.removesuffix("?"), kind, meaning, name.endswith("?")) for name, kind, meaning in rows)
+
+
+_PAYMENT: Final = _fields("""
+    id text the payment's handle
+    portal text the portal's key
+    invoice_id int the invoice
+    pay_system_id int|null the pay system that pays
+    bx_rest_handler text|null or the code of its REST handler
+    status text queued, sending, in_doubt, paid, failed or cancelled
+    evidence text|null how it is known to be paid: read_back, response or operator
+    paid_at time|null when it was paid
+    attempts int how often it was sent
+    duplicate bool whether it answers a request that came after the invoice was paid
+    enqueued_at time|null when it was accepted
+    finished_at time|null when it ended
+    because text|null what the person wrote who decided on it
+""")
+_ERROR: Final = _fields("error object|null why it failed: code and text")
+_SHOWN: Final = (*_PAYMENT, *_ERROR)
+# What a dry run of `pay` tells as well; there is no payment yet.
+_ASKED: Final = ("portal", "invoice_id", "pay_system_id", "bx_rest_handler")
+_KEY: Final = _fields("key text the portal's key")
+_FINDINGS: Final = _fields("""
+    findings? list what the live look has shown: level, text, remedy
+    pay_systems? list the portal's pay systems and whether they pay
+""")
+_HELD: Final = _fields("""
+    held bool whether the lane is held now
+    was_held bool whether it was before
+""")
+_LOOK: Final = _fields("""
+    at time when it was counted
+    totals object payments of all lanes by state
+    held int how many lanes are held
+    lanes list per lane: portal, payments by state, held (code and text, or null), due_at, driver
+""")
+_PORTAL: Final = _fields("""
+    key text the portal's key
+    endpoint text its REST address, without the secret
+    credential text webhook or application
+    user_id int|null the webhook's user
+    member_id text|null the portal's own name of itself
+    plan text|null the plan as it was given
+    limits object requests per second, burst, execution seconds
+    version int grows with every change of the credential
+    held object|null code, text, since, waiting, next_look_at, what_to_do
+    payments object|null payments by state; null without a lane
+""")
+_CHANGED: Final = _fields("""
+    id text the payment as it was named
+    changed bool whether it was changed; false in a dry run
+    status text|null its state afterwards; null where it is not known
+    text text what happened, in words
+""")
+_PARKED: Final = _fields("""
+    number int the message's number
+    at time when it was parked
+    queue text the queue it came from
+    reason text why nobody could read it
+    task text|null the task it names
+    task_id text|null the task's id
+    size int bytes
+""")
+_TOKEN: Final = _fields("""
+    id text 12 hexadecimal digits
+    name text its name
+    role text producer, viewer or operator
+    portals list|null the portals it is limited to; null: all
+    state text usable, expired, revoked or unreadable
+    created_at time|null when it was made
+    expires_at time|null when it ends; null: when it is revoked
+    revoked_at time|null when it was revoked
+    last_used_at time|null when a request last used it
+""")
+
+_R, _D, _P = Exit.REFUSED, Exit.IN_DOUBT, Exit.PARTLY
+_T = Exit.TEMPORARY
+# Every verb may end so: done, wrong usage, Redis or a portal away, for a moment or not, bad settings.
+ALWAYS: Final = (Exit.DONE, Exit.USAGE, Exit.UNREACHABLE, Exit.TEMPORARY, Exit.CONFIGURATION)
+
+DOCUMENTS: Final[Mapping[str, Documents]] = {
+    "portal add": Documents(
+        "one",
+        (
+            *_KEY,
+            *_fields("""
+                stored bool whether it was stored; false in a dry run
+                checked bool whether the portal was looked at
+                resumed bool whether its held lane goes on
+            """),
+            *_FINDINGS,
+        ),
+        (_R,),
+    ),
+    "portal invite": Documents(
+        "one",
+        (
+            *_KEY,
+            *_fields("""
+                invited bool false in a dry run
+                url? text the address; a secret until it has been used
+                expires_at? time how long it is good
+            """),
+        ),
+        (_R,),
+    ),
+    "portal list": Documents("a portal", _PORTAL),
+    "portal show": Documents("one", _PORTAL, (_R,)),
+    "portal check": Documents(
+        "a portal",
+        (
+            *_KEY,
+            *_fields("""
+                usable bool whether it can be paid
+                reached bool whether the portal answered
+                error? text why nobody could look
+            """),
+            *_FINDINGS,
+        ),
+        (_R,),
+    ),
+    "portal hold": Documents("one", (*_KEY, *_HELD), (_R,)),
+    "portal resume": Documents("one", (*_KEY, *_HELD), (_R,)),
+    "portal remove": Documents("one", (*_KEY, *_fields("removed bool false in a dry run")), (_R,)),
+    "keys rotate": Documents(
+        "one",
+        _fields("""
+            sealed_anew int how many were, or would be, sealed anew
+            already int how many were sealed with the first key already
+            not_opened list names of what no key opens
+            restless list names of what changed again and again meanwhile
+            dry_run bool whether nothing was changed
+            old_keys_needed bool whether a key beside the first is still needed
+        """),
+        (_P, _T),
+    ),
+    "pay": Documents(
+        "one",
+        (
+            *(replace(each, optional=each.name not in _ASKED) for each in _SHOWN),
+            *_fields("""
+                idempotency_key? text|null in a dry run: the key that was given
+                callback? text|null in a dry run: the address that would be told
+                accepted? bool in a dry run: false
+                text? text in a dry run: what would become of the request
+            """),
+        ),
+        (_R, _D, _T),
+    ),
+    "import": Documents(
+        "one",
+        _fields("""
+            file text the file's name
+            dry_run bool whether nothing was written
+            rows int rows of the file
+            accepted int rows that made a payment of their own
+            resumed int rows known from an earlier run of this file
+            joined int rows that joined the same request
+            already_paid int rows whose invoice is known as paid
+            invalid int rows that are no payment
+            unknown_portal int rows of a portal that is not configured
+            conflict int rows whose invoice another open payment pays otherwise
+            rejected int the last three together
+            rejections list the first 1,000 rejected rows: line, error
+            seconds number how long it took
+            exit_code int the exit code
+            states? object with --wait: payments by state
+            failed_by_code? object with --wait: failed payments by code
+            held? object with --wait: portals whose lane is held, and why
+            payments_per_s? number with --wait: ended payments a second
+        """),
+        (_R, _D, _P, _T),
+    ),
+    "status": Documents("a payment", _SHOWN, (_R, _P)),
+    "list": Documents("a payment", _SHOWN, (_R,)),
+    "inspect": Documents(
+        "one",
+        (
+            *_PAYMENT,
+            *_fields("""
+                error text|null code and text of why it failed
+                idempotency_key text|null the producer's key
+                sent_at time|null when it was last sent
+                claim text|null the claim it was last sent under
+                driver_deaths int how often a worker died while it was being sent
+                quiet_until time|null until when an "unpaid" does not count
+                last_read_error text|null why it could not be read back
+                read_first_after text|null the paid payment after which it is read before it is sent
+                lane_held text|null why its lane is held
+                next text what happens to it from here on
+                transitions list its way, in order: at (null: now), state, by, evidence
+            """),
+        ),
+        (_R,),
+    ),
+    "stats": Documents("one", _LOOK, (_R,)),
+    "watch": Documents("a look", (*_LOOK, *_fields("paid_per_s number paid since the look before, a second")), (_R,)),
+    "retry": Documents("a payment", _CHANGED, (_R, _P)),
+    "cancel": Documents("a payment", _CHANGED, (_R, _P)),
+    "doubts": Documents(
+        "a payment",
+        (
+            *_SHOWN,
+            *_fields("""
+                since time since when nobody knows
+                unpaid_counts_from time|null from when on an "unpaid" counts
+                next_read_at time|null when its lane is driven next
+                last_read_error text|null why it could not be read back
+                lane_held text|null why its lane is held
+                what_to_do text what a person can do
+            """),
+        ),
+        (_R,),
+    ),
+    "doubts verify": Documents(
+        "a payment",
+        (
+            *_SHOWN,
+            *_fields("""
+                last_read_error text|null why it could not be read back
+                outcome text decided, quiet, unreadable, held, nobody or pending
+                text text what happened, in words
+            """),
+        ),
+        (_R, _D, _P, _T),
+    ),
+    "doubts resolve": Documents(
+        "one",
+        (
+            *_SHOWN,
+            *_fields("""
+                changed? bool in a dry run: false
+                text? text in a dry run: what would happen
+            """),
+        ),
+        (_R, _T),
+    ),
+    "callback hosts": Documents(
+        "a host",
+        _fields("""
+            host text the receiver's host
+            allowed bool whether B24PAY_CALLBACK_HOSTS names it
+            made_at time when its secret was made
+            former_signs_until time|null until when the secret before signs as well
+        """),
+    ),
+    "callback list": Documents(
+        "a callback",
+        _fields("""
+            id text the callback's id, the same in every try
+            state text pending, failed or delivered
+            type text the event
+            payment text the payment's handle
+            handle text the handle that the producer knows
+            portal text the portal's key
+            invoice_id int the invoice
+            host text the receiver's host
+            url text its address without the query
+            created_at time when the payment ended
+            tries int how often it was sent
+            tried_at time|null when it was last sent
+            due_at time|null when it is sent next
+            remark text|null what the last try ended with
+        """),
+    ),
+    "callback resend": Documents(
+        "a callback",
+        _fields("""
+            id text the callback as it was named
+            resent bool whether it is sent again; false in a dry run
+            text text what happened, in words
+        """),
+        (_R, _P),
+    ),
+    "callback secret": Documents(
+        "one",
+        _fields("""
+            host text the receiver's host
+            secret text|null the signing secret, shown once; null in a dry run
+            former_signs_until? time|null until when the secret before signs as well
+            text? text in a dry run: what would happen
+        """),
+        (_R,),
+    ),
+    "parked": Documents("a message", _PARKED),
+    "parked list": Documents("a message", _PARKED),
+    "parked show": Documents("one", (*_PARKED, *_fields("beginning text its beginning, secrets as stars")), (_R,)),
+    "parked drop": Documents(
+        "a message",
+        _fields("""
+            number int the message as it was named
+            dropped bool whether it was dropped; false in a dry run
+            text text what happened, in words
+        """),
+        (_R, _P),
+    ),
+    "token create": Documents(
+        "one",
+        (
+            *(replace(each, optional=each.name not in ("name", "role", "portals")) for each in _TOKEN),
+            *_fields("""
+                created bool false in a dry run
+                token? text the token itself, shown once
+            """),
+        ),
+        (_R,),
+    ),
+    "token list": Documents("a token", _TOKEN),
+    "token revoke": Documents("one", (*_TOKEN, *_fields("was_revoked bool whether it was before")), (_R,)),
+    "audit": Documents(
+        "an entry",
+        _fields("""
+            id text the entry's id
+            at time when it was written down
+            who text the person, or the token's name
+            role text|null the token's role
+            from text which door: the command line or HTTP
+            what text the action, such as portal.hold
+            subjects list what it was done to
+            outcome text done, partly, refused, failed or unfinished
+            why text|null the reason that was given
+            before any how it was
+            after any how it became
+            error text|null what went wrong
+            request_id text|null the HTTP request
+            token text|null the token's id
+        """),
+    ),
+    "health": Documents(
+        "one",
+        _fields("""
+            healthy bool whether Redis answers and every worker consumes
+            workers list per worker: worker, condition, cause, age_s, pid, metrics
+        """),
+        (_R,),
+    ),
+    "doctor": Documents(
+        "one",
+        _fields("""
+            healthy bool whether nothing keeps payments from working
+            settings list per setting: name, value without secrets, origin, meaning
+            findings list per finding: level (ok, warning, problem), text, remedy
+        """),
+    ),
+    "demo": Documents(
+        "one",
+        _fields("""
+            ok bool whether everything came as it had to
+            rows int rows of the file
+            accepted int rows that made a payment
+            rejected int rows that made none
+            duplicates int rows that asked for the same again
+            paid int payments paid
+            failed int payments failed
+            failed_by_code object failed payments by code
+            in_doubt int payments in doubt
+            requests object requests by portal
+            http_503 int answers 503
+            paid_once_at_portal int invoices that both sides agree on
+            paid_twice_at_portal int invoices paid more than once
+            differences list what is not as it had to be
+            payments_per_s number payments a second
+            import_seconds number from the first row to the last end
+            seconds number with starting everything
+        """),
+        (_D,),
+    ),
+    "chaos": Documents(
+        "one",
+        _fields("""
+            ok bool whether nothing was wrong
+            seed int the plan's seed
+            findings object how often each kind of wrong was found
+            payments object asked_for, accepted, paid and how the others ended
+            faults object per kind of fault: planned, struck
+            deaths object how soon somebody decided about what the dead left
+            portals object requests, replies_lost, calls, reads
+            seconds object storm, rest, total
+            details list the first findings: finding, invoice, text
+        """),
+        (_D,),
+    ),
+    "completion": Documents(
+        "one",
+        _fields("""
+            shell text bash, zsh or fish
+            script text what the shell runs
+        """),
+    ),
+}
