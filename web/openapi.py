@@ -26,6 +26,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "payments": "Hand in payments, follow them, retry and cancel them.",
     "doubts": "Payments of which nobody knows whether they were paid.",
     "portals": "Bitrix24 portals and their lanes.",
+    "callbacks": "Who is told of a payment's end.",
     "process": "The web process itself.",
 }
 _REFUSALS: Final[Mapping[int, str]] = {

@@ -6,10 +6,10 @@ from typing import Final
 from access.roles import CHANGERS, PAYERS, READERS, Role
 from web.actions import CANCEL, HOLD, RESEND, RESOLVE, RESUME, RETRY, VERIFY
 from web.api.accepting import accept
+from web.api.callbacks import list_callbacks, resend_callback
 from web.api.doubts import list_doubts, resolve, verify
 from web.api.payments import SMALL, cancel, list_payments, retry, show_payment
 from web.api.portals import hold, list_portals, resume, show_portal
-from web.callbacks import list_callbacks, resend_callback
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install

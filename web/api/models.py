@@ -195,7 +195,7 @@ class ResolveRequest(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"as": "paid", "because": "seen in the portal"}]})
 
-    seen: Annotated[Seen, BeforeValidator(lambda value: _one_of(Seen, value))] = Field(
+    seen: Annotated[Seen, BeforeValidator(lambda value: one_of(Seen, value))] = Field(
         alias="as", description="What you have seen in the portal."
     )
     because: Why = Field(description="How you know; it stays on record.")
@@ -209,14 +209,14 @@ class HoldRequest(Strict):
     reason: Why = Field(description="Shown wherever the lane is shown.")
 
 
-def _one_of(kind: type[StrEnum], value: object) -> StrEnum:
+def one_of(kind: type[StrEnum], value: object) -> StrEnum:
     if isinstance(value, str) and value in set(kind):
         return kind(value)
     known = ", ".join(kind)
     raise _refused("one-of", f"must be one of {known}", "Write it exactly so.")
 
 
-StateName = Annotated[State, BeforeValidator(lambda value: _one_of(State, value))]
+StateName = Annotated[State, BeforeValidator(lambda value: one_of(State, value))]
 
 
 class PageQuery(Strict):

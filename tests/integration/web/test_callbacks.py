@@ -32,17 +32,17 @@ def test_lists_go_page_by_page(place: Place, ended: list[str]):
     first = place.web.ask("GET", "/v1/callbacks?limit=2")
     assert first.status == 200
     assert [each["id"] for each in first.body["callbacks"]] == ended[:2]
-    rest = place.web.ask("GET", f"/v1/callbacks?limit=2&cursor={first.body['next']}")
+    rest = place.web.ask("GET", f"/v1/callbacks?limit=2&cursor={first.body['next_cursor']}")
     assert [each["id"] for each in rest.body["callbacks"]] == ended[2:]
-    assert rest.body["next"] is None
-    only = place.web.ask("GET", "/v1/callbacks?host=A.example&state=pending&since=2020-01-01")
+    assert rest.body["next_cursor"] is None
+    only = place.web.ask("GET", "/v1/callbacks?host=A.example&state=pending&since=2020-01-01T00:00:00Z")
     [told] = only.body["callbacks"]
     assert (told["host"], told["type"], told["url"]) == (
         "a.example",
         "payment.cancelled",
         "https://a.example/told?***",
     )
-    assert place.web.ask("GET", "/v1/callbacks?state=failed").body == {"callbacks": [], "next": None}
+    assert place.web.ask("GET", "/v1/callbacks?state=failed").body == {"callbacks": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_lists_go_page_by_page(place: Place, ended: list[str]):
 )
 def test_what_cannot_be_asked_is_refused(place: Place, query: str):
     """With a cause and a next step."""
-    refused(place.web.ask("GET", f"/v1/callbacks?{query}"), 422, "bad-query")
+    refused(place.web.ask("GET", f"/v1/callbacks?{query}"), 422, "invalid")
 
 
 def test_one_is_sent_again(place: Place, ended: list[str]):
