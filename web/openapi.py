@@ -49,6 +49,8 @@ _REFUSALS: Final[Mapping[int, str]] = {
 _OTHERS: Final[Mapping[str, frozenset[int]]] = {
     "/healthz": frozenset(),
     "/readyz": frozenset(),
+    "/v1/callbacks": frozenset({422}),
+    "/v1/callbacks/{id}/resend": frozenset({404}),
     "/v1/install/{key}/{door}": frozenset({400, 403, 404, 409, 410, 413, 415, 422, 429, 504}),
 }
 _ALWAYS: Final = frozenset({500, 503})

@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 
+from access.audit import Audit, Outcome
+from config.connections import async_redis_client
 from ledger.payment import Payment
 from ledger.verdict import Decision, Verdict
 from tests.house import EmulatedPortal, open_ledger, wait_for
@@ -83,11 +85,18 @@ def ids(rows: Sequence[dict[str, Any]]) -> list[Any]:
     return [row["id"] for row in rows]
 
 
-def noted(web: Web, subject: str, action: str) -> list[tuple[object, ...]]:
-    """What the log says of changes of one thing."""
-    lines = [each for each in web.events() if each["event"] == "web.changed"]
-    ours = [each for each in lines if (each["subject"], each["action"]) == (subject, action)]
-    return [(each["before"], each["after"], each["why"]) for each in ours]
+def noted(portal: EmulatedPortal, subject: str, action: str) -> list[tuple[object, ...]]:
+    """What the audit says of changes of one thing that were made: from where, to where, why."""
+
+    async def read() -> list[tuple[object, ...]]:
+        async with async_redis_client(portal.house.server.url, max_connections=1, decode_responses=False) as redis:
+            entries = [each async for each in Audit(redis, retention_s=3600).entries(3600)]
+        ours = [each for each in entries if each.what == action and subject in each.subjects]
+        made = [each for each in ours if each.outcome == Outcome.DONE and each.after is not None]
+        return [(each.before, each.after, each.why) for each in made]
+
+    done: list[tuple[object, ...]] = wait_for(read())
+    return done
 
 
 def results_in(text: bytes) -> list[dict[str, Any]]:

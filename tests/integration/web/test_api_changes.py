@@ -35,7 +35,7 @@ def test_a_failed_payment_is_retried(web: Web, portal: EmulatedPortal):
     again = web.ask("POST", f"{url}/retry")
     refused(again, 409, "wrong-state")
     assert again.body["payment"]["status"] == "queued"
-    assert noted(web, failed.id, "payment.retry") == [("failed", "queued", "the pay system is back")]
+    assert noted(portal, failed.id, "payment.retry") == [("failed", "queued", "the pay system is back")]
 
 
 def test_no_payment_is_retried_beside_another_of_its_invoice(web: Web, portal: EmulatedPortal):
@@ -53,7 +53,7 @@ def test_a_queued_payment_is_cancelled_and_a_paid_one_is_not(web: Web, portal: E
     made = pay(web, portal, 1).body
     answers = [web.ask("POST", f"{made['url']}/cancel", json={}) for _ in range(2)]
     assert [(each.status, each.body["status"]) for each in answers] == [(200, "cancelled")] * 2
-    assert noted(web, made["id"], "payment.cancel") == [("queued", "cancelled", None)]
+    assert noted(portal, made["id"], "payment.cancel") == [("queued", "cancelled", None)]
     url = pay(web, portal, 2).body["url"]
     drive(portal, PAID)
     refused(web.ask("POST", f"{url}/cancel"), 409, "wrong-state")
@@ -82,7 +82,7 @@ def test_a_doubt_is_verified_and_resolved(web: Web, portal: EmulatedPortal):
             409,
             "wrong-state",
         )
-    assert noted(web, first["id"], "doubt.resolve") == [("in_doubt", "paid", "seen in the portal")]
+    assert noted(portal, first["id"], "doubt.resolve") == [("in_doubt", "paid", "seen in the portal")]
 
 
 def test_what_is_said_of_a_doubt_is_checked(web: Web, portal: EmulatedPortal):
@@ -113,7 +113,7 @@ def test_a_portal_is_held_with_a_reason_and_resumed(web: Web, portal: EmulatedPo
         answer = web.ask("POST", f"{url}/resume")
         assert (answer.status, answer.body["held"]) == (200, None)
     assert portal.held() is None
-    assert len(noted(web, portal.key, "portal.resume")) == 1
+    assert len(noted(portal, portal.key, "portal.resume")) == 1
     refused(web.ask("POST", "/v1/portals/nobody/resume"), 404, "no-portal")
     refused(web.ask("POST", "/v1/portals/nobody/hold", json={"reason": "x"}), 404, "no-portal")
 

@@ -11,7 +11,7 @@ from ledger.payment import Evidence, Refusal
 from ledger.verdict import Failed, Paid
 from tests.eventually import eventually_sync
 from tests.house import EmulatedPortal, House
-from tests.integration.web.api_house import PAYMENTS, a_payment, drive, ids, listed, noted, pay
+from tests.integration.web.api_house import PAYMENTS, a_payment, drive, ids, listed, pay
 from tests.integration.web.conftest import Place, Web, refused
 
 PAID = Paid(Evidence.READ_BACK)
@@ -261,10 +261,3 @@ def test_an_array_with_one_that_cannot_be_read_accepts_none(web: Web, portal: Em
     answer = web.ask("POST", PAYMENTS, json=[a_payment(portal, 1), a_payment(portal, 0)])
     refused(answer, 422, "invalid")
     assert listed(web, f"portal={portal.key}") == []
-
-
-def test_a_change_is_noted_with_who_and_what(web: Web, portal: EmulatedPortal):
-    """One line for one payment; none where nothing was made."""
-    payment_id = pay(web, portal, 1).body["id"]
-    pay(web, portal, 1)
-    assert noted(web, payment_id, "payment.accept") == [(None, "queued", None)]
