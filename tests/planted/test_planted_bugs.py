@@ -14,13 +14,23 @@ import pytest
 from tests.planted import bugs
 from tests.planted.bugs import Bug
 from tests.planted.callbacks import OF_CALLBACKS
+from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
-BUGS = (*bugs.BUGS, *CREDENTIAL_BUGS, *OF_THE_FAR_SIDE, *OF_CALLBACKS, *HTTP_BUGS, *OF_WATCHING, *OF_WATCHERS)
+BUGS = (
+    *bugs.BUGS,
+    *CREDENTIAL_BUGS,
+    *OF_THE_FAR_SIDE,
+    *OF_CALLBACKS,
+    *HTTP_BUGS,
+    *OF_WATCHING,
+    *OF_WATCHERS,
+    *OF_COMMANDS,
+)
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
     "config",
