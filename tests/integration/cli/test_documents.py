@@ -40,6 +40,28 @@ def test_documents_are_those_of_the_schemas(
             assert not told.startswith("{") or json.loads(told).keys() == {"error", "next_step", "exit_code"}
 
 
+def test_changes_about_callbacks_are_on_record(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Who made a signing secret, and who sent again; never the secret, and no row for a dry run."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("B24PAY_SECRET_KEYS", SECRET_KEY)
+    run(["callback", "secret", "shop.example", "--dry-run"])
+    capsys.readouterr()
+    assert run(["callback", "secret", "shop.example"]) == 0
+    secret = capsys.readouterr().out.strip()
+    assert run(["callback", "resend", "evt_1"]) == 1
+    capsys.readouterr()
+    assert run(["audit", "--json"]) == 0
+    out = capsys.readouterr().out
+    told = [(each["what"], each["subjects"], each["outcome"]) for each in map(json.loads, out.splitlines())]
+    assert told == [
+        ("callback.resend", ["evt_1"], "refused"),
+        ("callback.secret", ["shop.example"], "done"),
+    ]
+    assert secret not in out
+
+
 def test_what_is_paid_is_listed_in_the_form_of_the_schemas(terminal: Terminal):
     """The verbs about payments and portals, each through the terminal that holds them against their schemas."""
     portal = terminal.house.add_portal()
