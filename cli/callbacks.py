@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli.acting import acting
 from cli.exits import CommandError, Exit, worst
 from cli.numbers import WholeNumber
 from cli.output import Output, cell, facts, speaks, table
@@ -82,7 +83,9 @@ def secret(output: Output, host: str, *, rotate: bool, dry_run: bool) -> int:
                 output.data({"host": name, "secret": None, "text": text}, text)
                 return Exit.DONE
             try:
-                made = await session.signing_secrets.make(name, rotate=rotate)
+                async with acting(session, "callback.secret", name) as act:
+                    made = await session.signing_secrets.make(name, rotate=rotate)
+                    act.after = {"rotated": rotate}
             except SecretExists as error:
                 step = f"Change it with `b24pay callback secret {name} --rotate`."
                 raise CommandError(f"{error}; it is shown once only.", step) from None
@@ -185,7 +188,10 @@ def resend(
                 if dry_run:
                     there = [each is not None for each in await outbox.find(part)]
                 else:
-                    there = await outbox.resend(part)
+                    async with acting(session, "callback.resend", *part) as act:
+                        there = await outbox.resend(part)
+                        act.refused, act.partly = not any(there), not all(there)
+                        act.after = {"due": sum(there)}
                 outcomes |= dict(zip(part, there, strict=True))
         _tell(output, outcomes, dry_run=dry_run)
         done = sum(outcomes.values())

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cli.output import cell, state, table
+from cli.output import STATE_STYLES, cell, state, table
 from cli.showing import told
 
 if TYPE_CHECKING:
@@ -96,5 +96,6 @@ def _by_person(payment: "Payment", entry: "Entry") -> _Step:
 
 
 def _state_in(told_states: object, payment_id: str) -> str | None:
-    known = told_states.get(payment_id) if isinstance(told_states, Mapping) else None
-    return str(known) if known else None
+    """The command line tells the states of several payments by id, the HTTP doors that of the one payment."""
+    known = told_states.get(payment_id) if isinstance(told_states, Mapping) else told_states
+    return known if isinstance(known, str) and known in STATE_STYLES else None

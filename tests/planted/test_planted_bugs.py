@@ -15,6 +15,7 @@ from tests.planted import bugs
 from tests.planted.access import OF_ACCESS
 from tests.planted.bugs import Bug
 from tests.planted.callbacks import OF_CALLBACKS
+from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
@@ -30,6 +31,7 @@ BUGS = (
     *OF_WATCHING,
     *OF_WATCHERS,
     *OF_ACCESS,
+    *OF_COMMANDS,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (

@@ -44,6 +44,7 @@ def completed(directory: Path, *words: str) -> list[str]:
     ("words", "offered"),
     [
         (["in"], ["inspect"]),
+        (["c"], ["cancel", "callback", "chaos", "completion"]),
         (["portal", "re"], ["remove", "resume"]),
         (["list", "--st"], ["--state"]),
         (["list", "--state", "p"], ["paid"]),
