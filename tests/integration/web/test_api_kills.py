@@ -42,7 +42,7 @@ def _until_killed(web: Web, body: bytes, after: int) -> bytes:
     """What a process answered before it was killed, which was after so many answers."""
     host, port = web.address.removeprefix("http://").split(":")
     kind = NDJSON["Content-Type"]
-    head = f"POST {PAYMENTS} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {PAYMENTS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     told = b""
     with socket.create_connection((host, int(port)), timeout=60) as raw:
         raw.sendall(head.encode() + body)
