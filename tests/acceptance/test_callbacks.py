@@ -21,6 +21,7 @@ from tests.conformance.ledger.world import an_ask
 from tests.eventually import eventually_sync
 from tests.house import ROOT, EmulatedPortal, House, a_house, wait_for
 from tests.integration.callbacks.receiver import Receiver, Reply, receiving
+from tests.integration.web.conftest import Street
 
 FORMER = ROOT / "tests" / "integration" / "ledger" / "before_callbacks"  # the steps of that version
 HOSTS = ("127.0.0.7", "127.0.0.8")
@@ -81,6 +82,30 @@ def test_every_door_takes_a_callback(house: House, celery: Celery, receivers: li
     assert {each["invoice_id"] for each in told} == {1, 2, 3, 4}
     assert {each["status"] for each in told} == {"paid"}
     assert {stock, "bulk-2"} <= {each["handle"] for each in told}
+
+
+def test_who_hands_payments_in_by_http_is_told(house: House, receivers: list[Receiver]):
+    """One payment, and one of an array; an address that is not allowed is refused with what to do."""
+    portal, (shop, other), street = house.add_portal(), receivers, Street(house, [])
+    try:
+        web = street.start("web-of-callbacks", B24PAY_CALLBACK_HOSTS=",".join(HOSTS))
+        asked = [
+            {"portal": portal.key, "invoice_id": invoice, "pay_system_id": 1, "callback": to.url}
+            for invoice, to in ((1, shop), (2, other))
+        ]
+        one = web.ask("POST", "/v1/payments", json=asked[0])
+        assert one.status == 202
+        assert web.ask("POST", "/v1/payments", json=asked[1:]).status == 202
+        eventually_sync(lambda: bool(shop.letters and other.letters))
+        assert shop.letters[0].read()["data"]["id"] == one.body["id"]
+        assert other.letters[0].read()["type"] == "payment.paid"
+        elsewhere = web.ask("POST", "/v1/payments", json={**asked[0], "callback": "http://127.0.0.9/"})
+        assert elsewhere.status == 422
+        [wrong] = elsewhere.body["errors"]
+        assert (wrong["pointer"], wrong["rule"]) == ("/callback", "callback")
+        assert "B24PAY_CALLBACK_HOSTS" in wrong["detail"]
+    finally:
+        street.close()
 
 
 def test_a_callback_that_is_not_allowed_refuses_the_payment(house: House, celery: Celery):

@@ -6,11 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from ledger.payment import CODE_LIMIT, TEXT_LIMIT, Handle, NewPayment, PortalKey, State
-from tasks.payment import LARGEST_ID, LONGEST_TEXT, PORTAL, is_handle
+from config.callbacks import LONGEST_ADDRESS, BadCallback, read_callback
+from ledger.payment import CODE_LIMIT, TEXT_LIMIT, Destination, Handle, NewPayment, PortalKey, State
+from tasks.payment import LARGEST_ID, LONGEST_TEXT, PORTAL, environment_rules, is_handle
 from web.api.wrongs import NEXT, Wrong
 
 DEFAULT_LIMIT: Final = 50
@@ -74,6 +75,14 @@ def _instant(value: object) -> datetime:
     raise _refused("instant", "must be an instant as in RFC 3339", "Write it as 2026-11-24T01:02:03Z.")
 
 
+def _callback(value: object) -> Destination:
+    try:
+        return Destination(*read_callback(value, environment_rules()))
+    except BadCallback as error:
+        reason = str(error)
+    raise _refused("callback", reason, "Ask the operator which hosts are allowed; docs/callbacks.md tells more.")
+
+
 def _limit(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) and 1 <= int(value) <= LARGEST_LIMIT:
         return int(value)
@@ -101,6 +110,11 @@ Name = Annotated[str, _printable(LONGEST_TEXT), _text_schema(LONGEST_TEXT)]
 Why = Annotated[str, _printable(TEXT_LIMIT), _text_schema(TEXT_LIMIT)]
 Code = Annotated[str, _printable(CODE_LIMIT), _text_schema(CODE_LIMIT)]
 Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+CallbackAddress = Annotated[
+    Destination,
+    PlainValidator(_callback),
+    WithJsonSchema({"type": "string", "format": "uri", "maxLength": LONGEST_ADDRESS}),
+]
 Limit = Annotated[
     int, BeforeValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT})
 ]
@@ -147,6 +161,9 @@ class PaymentRequest(Strict):
     idempotency_key: Name | None = Field(
         None, description="As the header Idempotency-Key, which says the same or is left out."
     )
+    callback: CallbackAddress | None = Field(
+        None, description="Who is told of its end: https, on a host that the operator has allowed."
+    )
 
     @classmethod
     def across(cls, data: Mapping[str, object]) -> list[Wrong]:
@@ -165,6 +182,7 @@ class PaymentRequest(Strict):
             pay_system_id=self.pay_system_id,
             bx_rest_handler=self.bx_rest_handler,
             idempotency_key=key,
+            callback=self.callback,
             traceparent=traceparent,
         )
 
