@@ -106,7 +106,8 @@ def test_who_sends_a_line_and_waits_gets_its_answer(web: Web, portal: EmulatedPo
 
 
 def _head(length: str) -> bytes:
-    return f"POST {PAYMENTS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-ndjson\r\n{length}\r\n\r\n".encode()
+    kind = "Content-Type: application/x-ndjson"
+    return f"POST {PAYMENTS} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}\r\n{length}\r\n\r\n".encode()
 
 
 def test_a_client_that_reads_only_when_it_has_sent_everything_is_served(web: Web, portal: EmulatedPortal):
