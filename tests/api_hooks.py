@@ -15,8 +15,8 @@ PORTALS = os.environ.get("B24_API_PORTALS", "portal-1").split(",")
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 LONGEST_URL = 8000
 # A schema cannot say that a character is printable, that a header and a field agree, that a key is used by another
-# payment already, that a stream has a line, what a cursor is made of, or which hosts are allowed. Refused for exactly this, well-formed data is
-# no finding.
+# payment already, that a stream has a line, what a cursor is made of, or which hosts are allowed. Refused for exactly
+# this, well-formed data is no finding.
 BEYOND_SCHEMAS = {"printable", "same-key", "cursor", "callback"}
 
 _line = st.fixed_dictionaries(
