@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -34,8 +34,9 @@ _WITHIN_S: Final = 90.0
 
 
 @click.command()
+@click.option("--stay", is_flag=True, help="Go on afterwards, with an HTTP API to pay by, until Ctrl-C.")
 @speaks
-def demo(output: Output) -> int:
+def demo(output: Output, *, stay: bool) -> int:
     """See 500 payments travel from a CSV file to two emulated portals and come back as proven results.
 
     Starts a Redis server, two portals and two workers, and leaves nothing behind.
@@ -43,19 +44,28 @@ def demo(output: Output) -> int:
     \b
     Examples:
       b24pay demo
+      b24pay demo --stay
       b24pay demo --json
     """
+    ending: Ending | None = None
+
+    def tell(ended: Ending) -> None:
+        nonlocal ending
+        ending = ended
+        output.data(document_of(ended), lambda: summary_of(ended))
+
     try:
         heed_interrupts()
-        ending = run(_demonstrate(output))
+        run(_demonstrate(output, tell, stay=stay))
     except KeyboardInterrupt:
-        output.note("Interrupted. Everything that was started has been stopped.")
-        return INTERRUPTED
-    output.data(document_of(ending), lambda: summary_of(ending))
-    return Exit.IN_DOUBT if ending.differences else Exit.DONE
+        if ending is None or not stay:
+            output.note("Interrupted. Everything that was started has been stopped.")
+            return INTERRUPTED
+        output.note("Everything that was started has been stopped.")
+    return Exit.IN_DOUBT if ending is None or ending.differences else Exit.DONE
 
 
-async def _demonstrate(output: Output) -> Ending:
+async def _demonstrate(output: Output, tell: Callable[[Ending], None], *, stay: bool) -> None:
     started = time.monotonic()
     output.note("b24pay pays Bitrix24 invoices. Here it pays emulated ones; nothing leaves this machine.\n")
     output.note("  payments.csv  ──▶  ledger in Redis  ──▶  2 workers  ──▶  2 portals  ──▶  read back as proof\n")
@@ -67,7 +77,13 @@ async def _demonstrate(output: Output) -> Ending:
             sample = make_sample(tuple(_PLANS))
             before = await _open_portals(session, stage, sample)
             output.done("portals acme (standard plan) and globex (enterprise plan) are stored and checked live")
-            return await _pay(session, stage, sample, output, before=before, started=started)
+            ending = await _pay(session, stage, sample, output, before=before, started=started)
+            if stay:
+                from cli.staying import stay as go_on
+
+                tell(ending)
+                await go_on(session, stage, output)
+    tell(ending)
 
 
 async def _open_portals(session: Session, stage: Stage, sample: Sample) -> dict[str, int]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from config.ending import ended_as_by_ctrl_c
 if TYPE_CHECKING:
     from config.settings import Settings
 
+HOST: Final = "127.0.0.1"
 _READY_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.02
 # What a worker says when its payments loop runs.
@@ -34,7 +35,8 @@ class Stage:
 
     settings: "Settings"
     authorities: tuple[str, ...]  # the emulated portals' addresses
-    children: tuple[Child, ...]
+    children: "list[Child]"
+    start: "Callable[..., Child]"  # one more process, by name and command, with further variables
 
     def check(self) -> None:
         """Raise CommandError when a process has ended before its time."""
@@ -64,7 +66,13 @@ async def set_stage(*, portals: int, workers: int) -> AsyncIterator[Stage]:
                     children.append(Child(f"worker-{number}", command, environ=environ, directory=directory))
                 await _until_ready(children, ready_file)
                 authorities = tuple(json.loads(ready_file.read_text())["listen"])
-                yield Stage(_settings(environ), authorities, tuple(children))
+
+                def start(name: str, command: Sequence[str], **more: str) -> Child:
+                    child = Child(name, command, environ={**environ, **more}, directory=directory)
+                    children.append(child)
+                    return child
+
+                yield Stage(_settings(environ), authorities, children, start)
                 calm = True
             finally:
                 with _undisturbed():
@@ -87,6 +95,7 @@ def _environ(redis_url: str) -> Mapping[str, str]:
         "B24PAY_SECRET_KEYS": Fernet.generate_key().decode(),
         "B24PAY_ALLOW_INSECURE_PORTALS": "1",
         "B24PAY_LOG_FORMAT": "json",
+        "B24PAY_CALLBACK_HOSTS": HOST,
     }
 
 

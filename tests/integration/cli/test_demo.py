@@ -66,6 +66,27 @@ def test_the_demonstration_ends_well_and_leaves_nothing(temporary: Path):
     assert list(temporary.iterdir()) == []
 
 
+def test_a_demonstration_that_stays_is_paid_by_curl(temporary: Path):
+    """The lines that it prints work as they are: a payment, its callback, the list; Ctrl-C ends it well."""
+    process = start("demo", "--stay", temporary=temporary)
+    assert process.stderr is not None
+    try:
+        said: list[str] = []
+        while "Callbacks that come" not in (said[-1] if said else ""):
+            said.append(process.stderr.readline())
+            assert said[-1], said
+        guide = "".join(said).partition("In another terminal:")[2].partition("Callbacks")[0]
+        done = subprocess.run(["sh", "-ec", guide], capture_output=True, text=True, timeout=30, check=True)
+        assert '"invoice_id": 5001' in done.stdout
+        assert "b24pay_" in done.stdout
+        assert "invoice 5001 of acme, signature verified" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+    eventually_sync(lambda: left_running(temporary) == [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_demonstration_leaves_nothing_running(temporary: Path, number: signal.Signals):
     """Whatever ends it, its processes end and its files go; Ctrl-C makes no noise."""
