@@ -186,7 +186,7 @@ class Doors:
     async def reseal(self, *, dry_run: bool = False) -> Mapping[str, Resealed]:
         """Seal every invitation anew with the first key, as `PortalRegistry.reseal` does; raises SecretKeyMissing."""
         keys = Keys(every=self._fernet, first=MultiFernet(self._each_key[:1]))
-        return await Resealing(self._redis, _DOORS, keys).run(dry_run=dry_run)
+        return await Resealing(self._redis, _DOORS, keys, may_be_empty=True).run(dry_run=dry_run)
 
     async def _replaced(self, before: Door, after: Door) -> Door | None:
         record: dict[str, Any] = json.loads(before.raw)

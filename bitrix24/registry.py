@@ -28,7 +28,6 @@ from bitrix24.secret import Secret
 
 _PORTALS: Final = "b24pay:{0}:portals"
 _ADDRESSES: Final = "b24pay:{0}:portal_addresses"
-_DOORS: Final = "b24pay:{0}:doors"  # see doors.py: an application that is being connected
 _VERSIONS: Final = "b24pay:{0}:portal_versions"
 _WEBHOOK, _OAUTH = "secret", "oauth"  # what is sealed: a code, or tokens
 _REMOVED: Final = "b24pay:{0}:portals_removed"
@@ -198,9 +197,7 @@ class PortalRegistry:
         if self._fernet is None or self._first is None:
             raise SecretKeyMissing("B24PAY_SECRET_KEYS is not set: no credential can be opened")
         keys = Keys(every=self._fernet, first=self._first)
-        portals = await Resealing(self._redis, _PORTALS, keys).run(dry_run=dry_run)
-        doors = await Resealing(self._redis, _DOORS, keys, may_be_empty=True).run(dry_run=dry_run)
-        return {**portals, **{f"{name} (its door)": outcome for name, outcome in doors.items()}}
+        return await Resealing(self._redis, _PORTALS, keys).run(dry_run=dry_run)
 
     async def _raw(self, key: str) -> str:
         raw = await self._redis.hget(_PORTALS, key)

@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 
+from bitrix24.doors import Doors
 from bitrix24.portal import Portal, parse_portal
 from bitrix24.registry import CannotDecrypt, PortalRegistry, SecretKeyMissing
 from bitrix24.resealing import Resealed
@@ -95,8 +96,7 @@ async def test_an_open_door_is_sealed_anew_as_well(redis: Redis):
     sealed = Fernet(OLD).encrypt(b"plain").decode()
     await redis.hset("b24pay:{0}:doors", "a", json.dumps({"door": "x", "sealed": sealed}))
     await redis.hset("b24pay:{0}:doors", "b", json.dumps({"door": "y", "sealed": None}))
-    told = {"a (its door)": Resealed.ANEW, "b (its door)": Resealed.ALREADY}
-    assert await PortalRegistry(redis, [NEW, OLD]).reseal() == told
+    assert await Doors(redis, [NEW, OLD]).reseal() == {"a": Resealed.ANEW, "b": Resealed.ALREADY}
     stored = json.loads(await redis.hget("b24pay:{0}:doors", "a") or "")
     assert Fernet(NEW).decrypt(stored["sealed"]) == b"plain"
 
