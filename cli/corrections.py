@@ -8,7 +8,7 @@ import click
 
 from cli.acting import Act, acting, in_portions
 from cli.exits import worst
-from cli.lookups import pages
+from cli.lookups import pages, with_code
 from cli.output import Output, cell, speaks, state, table
 from cli.session import Session, open_session, require_portal, run
 from config.redaction import redact
@@ -31,21 +31,25 @@ class Change:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--state", "which", type=click.Choice(["failed"]), help="With --portal: all failed payments.")
 @click.option("--portal", metavar="KEY", help="With --state: of this portal.")
+@click.option("--code", metavar="CODE", help="With --state: only those that failed with this error code.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and change nothing.")
 @speaks
-def retry(output: Output, ids: tuple[str, ...], which: str | None, portal: str | None, *, dry_run: bool) -> int:
+def retry(
+    output: Output, ids: tuple[str, ...], which: str | None, portal: str | None, code: str | None, *, dry_run: bool
+) -> int:
     """Queue failed payments again, by ID or all of a portal.
 
     \b
     Examples:
       b24pay retry 0b2f6a1e
       b24pay retry --state failed --portal acme --dry-run
+      b24pay retry --state failed --portal acme --code ERROR_CHECK_FAILURE
     """
     from ledger.payment import State
 
     everything = which is not None and portal is not None
-    if bool(ids) == everything or (which is None) != (portal is None):
-        raise click.UsageError("give payment IDs, or --state failed with --portal")
+    if bool(ids) == everything or (which is None) != (portal is None) or (code is not None and not everything):
+        raise click.UsageError("give payment IDs, or --state failed with --portal (and --code)")
 
     async def work() -> int:
         async with open_session() as session:
@@ -53,7 +57,8 @@ def retry(output: Output, ids: tuple[str, ...], which: str | None, portal: str |
             if portal is not None:
                 await require_portal(session, portal)
                 # All ids first: a retried payment leaves the list that is being read.
-                wanted = [each.id async for page in pages(session, [portal], ["failed"]) for each in page]
+                failed = with_code(pages(session, [portal], ["failed"]), code)
+                wanted = [each.id async for page in failed for each in page]
             change = Change("payment.retry", State.FAILED, State.QUEUED, session.ledger.retry)
             return await _change(session, output, wanted, change, dry_run=dry_run)
 

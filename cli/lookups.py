@@ -60,21 +60,23 @@ def status(output: Output, ids: tuple[str, ...], portal: str | None, invoice: in
 @click.command("list")
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Repeatable; all states without.")
 @click.option("--portal", metavar="KEY", help="Only this portal.")
+@click.option("--code", metavar="CODE", help="Only with this error code, such as ERROR_CHECK_FAILURE.")
 @click.option("--limit", default=50, show_default=True, type=WholeNumber(min=0), help="0 lists everything.")
 @speaks
-def list_payments(output: Output, states: tuple[str, ...], portal: str | None, limit: int) -> int:
+def list_payments(output: Output, states: tuple[str, ...], portal: str | None, code: str | None, limit: int) -> int:
     """List payments by portal and state; open ones oldest first, finished ones newest first.
 
     \b
     Examples:
-      b24pay list --state failed --portal acme
+      b24pay list --state failed --portal acme --code ERROR_CHECK_FAILURE
       b24pay list --state queued --state sending --limit 0 --json | wc -l
     """
 
     async def work() -> int:
         async with open_session() as session:
             lanes = [await require_portal(session, portal)] if portal else await session.ledger.lanes()
-            payments = _listed(session, lanes, states or _STATES, min(limit + 1, _PAGE) if limit else _PAGE)
+            at_once = min(limit + 1, _PAGE) if limit and code is None else _PAGE
+            payments = with_code(_listed(session, lanes, states or _STATES, at_once), code)
             more = await (_list_first(output, payments, limit) if limit else _list_all(output, payments))
         if more is None:
             output.note("No payments.")
@@ -95,6 +97,13 @@ async def _listed(
         some = [name for name in states if len(lanes) == 1 or lane.counts[State(name)]]
         async for page in pages(session, [lane.portal], some, at_once):
             yield page
+
+
+async def with_code(payments: "AsyncIterator[list[Payment]]", code: str | None) -> AsyncIterator[list["Payment"]]:
+    """Of each page those with this error code, or all where none is named; empty pages are left out."""
+    async for page in payments:
+        if kept := [each for each in page if code is None or (each.error is not None and each.error.code == code)]:
+            yield kept
 
 
 async def _list_first(output: Output, payments: "AsyncIterator[list[Payment]]", limit: int) -> bool | None:

@@ -43,7 +43,11 @@ def test_a_refused_payment_ends_with_1_and_its_reason(terminal: Terminal):
     portal.change(pay_systems=[{"id": 99, "kind": "rest"}])
     dry = terminal.json("retry", failed["id"], "--dry-run")
     assert (dry.code, dry.document["changed"]) == (0, False)
-    assert terminal("retry", "--state", "failed", "--portal", portal.key).code == 0
+    all_failed = ("retry", "--state", "failed", "--portal", portal.key)
+    assert terminal.json(*all_failed, "--code", "ANOTHER", "--dry-run").documents == []
+    [would] = terminal.json(*all_failed, "--code", failed["error"]["code"], "--dry-run").documents
+    assert (would["id"], would["changed"]) == (failed["id"], False)
+    assert terminal(*all_failed, "--code", failed["error"]["code"]).code == 0
     assert terminal("pay", "3", "--portal", portal.key, "--pay-system", "99", "--wait").code == 0
     assert terminal.json("status", failed["id"]).document["status"] == "paid"
     assert terminal("retry", failed["id"]).code == 1
