@@ -3,15 +3,21 @@
 import hmac
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from redis.exceptions import RedisError
 
 from access import bearer
 from access.tokens import Standing, Token, Tokens
 
 # A revoked token is refused after this at the latest; a busy one costs half a look-up per second.
 CACHE_S: Final = 2.0
+# While Redis is away, what was known last counts on for so long: whoever watches (`/metrics`) is to see the outage, and
+# everything else needs Redis itself.
+REMEMBERED_S: Final = 900.0
 # How coarse "last used" is: a write per minute, token and process.
 _USE_NOTED_EVERY_S: Final = 60.0
 
@@ -48,7 +54,7 @@ class Gate:
         self._clock = clock
         self._known: dict[str, _Known] = {}  # only ids that exist: strangers cannot make it grow
         self._noted: dict[str, float] = {}
-        self._open_until = -1.0
+        self._open_until = self._open_at = -1.0
         self._any_made = False
 
     async def admit(self, text: str) -> Token:
@@ -73,8 +79,13 @@ class Gate:
         if self._any_made or self._clock() < self._open_until:
             return not self._any_made
         asked_at = self._clock()
-        self._any_made = await self._tokens.any_made()
-        self._open_until = asked_at + CACHE_S
+        try:
+            self._any_made = await self._tokens.any_made()
+        except (RedisError, OSError):
+            if self._open_at < 0 or asked_at - self._open_at > REMEMBERED_S:
+                raise
+        else:
+            self._open_at, self._open_until = asked_at, asked_at + CACHE_S
         return not self._any_made
 
     async def _look(self, token_id: str) -> _Known | None:
@@ -82,7 +93,12 @@ class Gate:
         if known is not None and self._clock() - known.asked_at < CACHE_S:
             return known
         asked_at = self._clock()
-        token, server_time = await self._tokens.read(token_id)
+        try:
+            token, server_time = await self._tokens.read(token_id)
+        except (RedisError, OSError):
+            if known is None or asked_at - known.asked_at > REMEMBERED_S:
+                raise
+            return known
         if token is None:
             self._known.pop(token_id, None)
             return None
@@ -94,7 +110,8 @@ class Gate:
         last, now = self._noted.get(token.id), self._clock()
         if last is None or now - last >= _USE_NOTED_EVERY_S:
             self._noted[token.id] = now  # first: of many requests at once one writes
-            await self._tokens.note_use(token.id)
+            with suppress(RedisError, OSError):  # said again in a minute
+                await self._tokens.note_use(token.id)
 
 
 def _is(token: Token, text: str) -> bool:

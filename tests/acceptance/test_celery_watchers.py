@@ -181,9 +181,13 @@ def test_flower_lists_the_worker_as_alive_with_its_payments(flower: Flower, hous
     ids = [send(celery, portal, invoice_id) for invoice_id in range(1, 6)]
     eventually_sync(lambda: {flower.task(each).get("state") for each in ids} == {"SUCCESS"})
     assert flower.ask("/api/workers?status=1") == {WORKER: True}
-    worker = flower.ask("/api/workers?refresh=1")[WORKER]
-    assert [queue["name"] for queue in worker["active_queues"]] == ["payments"]
-    assert worker["stats"]["total"]["tasks.pay_invoice"] >= 5
+
+    def has_counted() -> bool:
+        worker = flower.ask("/api/workers?refresh=1")[WORKER]
+        assert [queue["name"] for queue in worker["active_queues"]] == ["payments"]
+        return bool(worker["stats"]["total"]["tasks.pay_invoice"] >= 5)
+
+    eventually_sync(has_counted)
 
 
 def test_each_who_joined_has_events_of_its_own(flower: Flower, house: House, celery: Celery) -> None:
@@ -250,8 +254,13 @@ def test_inspect_tells_of_payments_in_flight(house: House, celery: Celery) -> No
 def test_shutdown_by_remote_control_stops_a_worker_and_its_supervisor(house: House, celery: Celery) -> None:
     """Who stops a worker does not want another one in its place; others go on."""
     worker = house.start_worker()
-    celery.control.shutdown(destination=["worker-1@house"])
-    assert worker.process.wait(30) == 0
+
+    def has_ended() -> bool:
+        celery.control.shutdown(destination=["worker-1@house"])  # a broadcast, heard by who listens at the moment
+        return worker.process.poll() is not None
+
+    eventually_sync(has_ended, within_s=60)
+    assert worker.process.poll() == 0
     assert [event["event"] for event in worker.events()].count("worker.started") == 1
     portal = house.add_portal()
     assert celery.AsyncResult(send(celery, portal, 2)).get(timeout=WITHIN_S)["status"] == "paid"

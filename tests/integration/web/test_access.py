@@ -260,15 +260,6 @@ async def test_with_redis_away_nobody_is_let_in(redis_url: str, a_settings: Call
             assert answer.headers["Retry-After"]
 
 
-async def test_a_request_s_line_names_who_asked(front: Front, capsys: pytest.CaptureFixture[str]):
-    """So that payments which were handed in are known by their bearer, and the token by nobody."""
-    headers = await front.token("shop", Role.PRODUCER)
-    await front.get("/sample/producer", **headers)
-    said = capsys.readouterr().out
-    assert "who=shop" in said.replace("\x1b[35m", "").replace("\x1b[36m", "").replace("\x1b[0m", "")
-    assert BEARER_SECRET not in said
-
-
 async def test_a_handler_that_is_not_reached_leaves_no_entry(front: Front):
     """Only what could change something is written down."""
     viewer = await front.token("v", Role.VIEWER)

@@ -95,5 +95,8 @@ def test_no_token_is_on_a_command_line_or_in_a_log(alone: Place):
     issued = alone.redis(lambda redis: a_token(redis, "ops", Role.OPERATOR))
     asked = alone.web.ask("GET", "/nothing", headers=bearing(issued))
     assert asked.status == 404
+    assert alone.web.ask("GET", "/v1/portals", headers=bearing(issued)).status == 200
+    # So that what was handed in is known by its bearer.
+    eventually_sync(lambda: [each for each in alone.web.events() if each.get("who") == "ops"])
     eventually_sync(lambda: [each for each in alone.web.events() if each.get("status") == 404])
     assert issued.text.split("_")[2] not in alone.web.log.read_text()
