@@ -125,7 +125,7 @@ def test_no_payment_waits_for_a_receiver_that_hangs(house: House, celery: Celery
     celery.send_task("tasks.pay_invoices", kwargs={"portal": portal.key, "payments": items}, queue="payments")
     eventually_sync(lambda: portal.counts()["paid"] == PAYMENTS)
     assert portal.tally.paid == PAYMENTS
-    assert shop.at_once == len(shop.letters) > 0
+    eventually_sync(lambda: shop.at_once == len(shop.letters) > 0)
     listed = command(house, "callback", "list", "--host", shop.host, "--limit", "500", "--json")
     assert len([json.loads(line) for line in listed.stdout.splitlines()]) == PAYMENTS
 

@@ -19,7 +19,7 @@ PAID, UNKNOWN_SYSTEM = 30, 4
 @pytest.fixture(scope="module")
 def portal(house: House, worker: str) -> EmulatedPortal:
     """A portal at which some invoices are paid, some are refused, and one answer was lost."""
-    portal = house.add_portal()
+    portal = house.add_portal(pay_s=0.02)  # so that execution time is used
     celery = house.celery()
     for invoice in range(1, PAID + 1):
         pay(celery, portal, invoice, pay_system_id=1)
