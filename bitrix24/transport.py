@@ -24,6 +24,7 @@ from yarl import URL
 from bitrix24.fence import Fence, clock
 from bitrix24.hosts import InsideAddress, is_public_address
 from bitrix24.portal import Portal, endpoint_problem
+from bitrix24.reasons import reason_of
 from bitrix24.resolver import PublicResolver
 from bitrix24.secret import Secret
 from bitrix24.unasked import Ear
@@ -248,7 +249,7 @@ class Transport:
         if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
             return Lost(left, f"no reply within {self._total_s:g} s" if left else "its time was over before it began")
         certificate = isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError)
-        return Lost(left, _reason(error), certificate)
+        return Lost(left, reason_of(error), certificate)
 
     @staticmethod
     async def _exchange(
@@ -297,25 +298,3 @@ def _unpacked(raw: bytes, encoding: str) -> bytes | None:
     except zlib.error:
         return None
     return plain if unpacker.eof and len(plain) <= REPLY_CAP else None
-
-
-# In our words: aiohttp's own messages name the URL. The first kind that fits speaks.
-_REASONS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the TLS certificate was not accepted"),
-    ((aiohttp.ClientSSLError, ssl.SSLError), "the TLS handshake failed"),
-    ((aiohttp.ConnectionTimeoutError,), "no connection in time"),
-    ((aiohttp.ClientConnectorDNSError,), "the host name could not be resolved"),
-    ((aiohttp.ClientConnectorError,), "the connection was refused or the host is unreachable"),
-    (
-        (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError),
-        "the connection was closed before the whole reply",
-    ),
-    ((aiohttp.ClientOSError,), "the connection broke"),
-    ((aiohttp.ClientResponseError,), "the reply was not HTTP"),
-)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(getattr(error, "os_error", None), InsideAddress):
-        return "the host name leads to a private address"
-    return next((text for kinds, text in _REASONS if isinstance(error, kinds)), "the call broke off")

@@ -5,7 +5,6 @@ aiohttp's errors end here, because they carry the address, whose query may be a 
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -16,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from bitrix24.hosts import InsideAddress, is_public_address
+from bitrix24.reasons import reason_of
 from callbacks.schedule import Answer, Silence
 from config.callbacks import BadCallback, CallbackRules, read_callback
 from ledger.payment import Destination
@@ -163,19 +163,8 @@ async def _drop(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-_REASONS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the TLS certificate was not accepted"),
-    ((aiohttp.ClientSSLError, ssl.SSLError), "the TLS handshake failed"),
-    ((aiohttp.ConnectionTimeoutError,), "no connection in time"),
-    ((aiohttp.ClientConnectorDNSError,), "the host name could not be resolved"),
-    ((aiohttp.ClientConnectorError,), "the connection was refused or the host is unreachable"),
-    ((aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError), "the connection was closed"),
-    ((aiohttp.ClientOSError,), "the connection broke"),
-    ((aiohttp.ClientResponseError,), "the answer was not HTTP"),
-)
-
-
 def _reason(error: Exception) -> str:
+    # A host here may be an address that was written as one, not a name.
     if isinstance(getattr(error, "os_error", None), InsideAddress):
         return "the host leads to a private address"
-    return next((text for kinds, text in _REASONS if isinstance(error, kinds)), "the call broke off")
+    return reason_of(error)

@@ -3,71 +3,14 @@
 A document may grow; a field that is there keeps its name, its type and its meaning.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from cli.exits import Exit
+from cli.schema import Documents, fields
 
-# How the type of a field is written here -> JSON Schema. A time is ISO 8601 with its offset.
-_TYPES: Final[Mapping[str, Mapping[str, object]]] = {
-    "time": {"type": "string", "format": "date-time"},
-    "text": {"type": "string"},
-    "number": {"type": "number"},
-    "int": {"type": "integer"},
-    "bool": {"type": "boolean"},
-    "object": {"type": "object"},
-    "list": {"type": "array"},
-    "any": {},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field: its name, its type as it is written in `_TYPES` ("text|null"), what it means, whether it may miss."""
-
-    name: str
-    type: str
-    meaning: str
-    optional: bool = False
-
-    @property
-    def schema(self) -> dict[str, object]:
-        """The field as JSON Schema."""
-        known, _, null = self.type.partition("|")
-        made = dict(_TYPES[known])
-        if null and "type" in made:
-            made["type"] = [made["type"], "null"]
-        return {**made, "description": self.meaning}
-
-
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """What one verb writes: so many documents, with these fields, and the exit codes beside 0 and 2."""
-
-    lines: str  # "one", or what each line is
-    fields: Sequence[Field]
-    codes: Sequence[Exit] = ()
-
-    def schema(self, name: str) -> dict[str, object]:
-        """One document as JSON Schema."""
-        return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": f"b24pay {name} --json",
-            "description": "The one document on stdout." if self.lines == "one" else f"One line: {self.lines}.",
-            "type": "object",
-            "properties": {field.name: field.schema for field in self.fields},
-            "required": [field.name for field in self.fields if not field.optional],
-        }
-
-
-def _fields(text: str) -> tuple[Field, ...]:
-    """Fields from lines "name type meaning"; a name with ? may miss."""
-    rows = [line.split(maxsplit=2) for line in text.strip().splitlines()]
-    return tuple(Field(name.removesuffix("?"), kind, meaning, name.endswith("?")) for name, kind, meaning in rows)
-
-
-_PAYMENT: Final = _fields("""
+_PAYMENT: Final = fields("""
     id text the payment's handle
     portal text the portal's key
     invoice_id int the invoice
@@ -82,26 +25,26 @@ _PAYMENT: Final = _fields("""
     finished_at time|null when it ended
     because text|null what the person wrote who decided on it
 """)
-_ERROR: Final = _fields("error object|null why it failed: code and text")
+_ERROR: Final = fields("error object|null why it failed: code and text")
 _SHOWN: Final = (*_PAYMENT, *_ERROR)
 # What a dry run of `pay` tells as well; there is no payment yet.
 _ASKED: Final = ("portal", "invoice_id", "pay_system_id", "bx_rest_handler")
-_KEY: Final = _fields("key text the portal's key")
-_FINDINGS: Final = _fields("""
+_KEY: Final = fields("key text the portal's key")
+_FINDINGS: Final = fields("""
     findings? list what the live look has shown: level, text, remedy
     pay_systems? list the portal's pay systems and whether they pay
 """)
-_HELD: Final = _fields("""
+_HELD: Final = fields("""
     held bool whether the lane is held now
     was_held bool whether it was before
 """)
-_LOOK: Final = _fields("""
+_LOOK: Final = fields("""
     at time when it was counted
     totals object payments of all lanes by state
     held int how many lanes are held
     lanes list per lane: portal, payments by state, held (code and text, or null), due_at, driver
 """)
-_PORTAL: Final = _fields("""
+_PORTAL: Final = fields("""
     key text the portal's key
     endpoint text its REST address, without the secret
     credential text webhook or application
@@ -113,13 +56,13 @@ _PORTAL: Final = _fields("""
     held object|null code, text, since, waiting, next_look_at, what_to_do
     payments object|null payments by state; null without a lane
 """)
-_CHANGED: Final = _fields("""
+_CHANGED: Final = fields("""
     id text the payment as it was named
     changed bool whether it was changed; false in a dry run
     status text|null its state afterwards; null where it is not known
     text text what happened, in words
 """)
-_PARKED: Final = _fields("""
+_PARKED: Final = fields("""
     number int the message's number
     at time when it was parked
     queue text the queue it came from
@@ -128,7 +71,7 @@ _PARKED: Final = _fields("""
     task_id text|null the task's id
     size int bytes
 """)
-_TOKEN: Final = _fields("""
+_TOKEN: Final = fields("""
     id text 12 hexadecimal digits
     name text its name
     role text producer, viewer or operator
@@ -150,7 +93,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "one",
         (
             *_KEY,
-            *_fields("""
+            *fields("""
                 stored bool whether it was stored; false in a dry run
                 checked bool whether the portal was looked at
                 resumed bool whether its held lane goes on
@@ -163,7 +106,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "one",
         (
             *_KEY,
-            *_fields("""
+            *fields("""
                 invited bool false in a dry run
                 url? text the address; a secret until it has been used
                 expires_at? time how long it is good
@@ -177,7 +120,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "a portal",
         (
             *_KEY,
-            *_fields("""
+            *fields("""
                 usable bool whether it can be paid
                 reached bool whether the portal answered
                 error? text why nobody could look
@@ -188,10 +131,10 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "portal hold": Documents("one", (*_KEY, *_HELD), (_R,)),
     "portal resume": Documents("one", (*_KEY, *_HELD), (_R,)),
-    "portal remove": Documents("one", (*_KEY, *_fields("removed bool false in a dry run")), (_R,)),
+    "portal remove": Documents("one", (*_KEY, *fields("removed bool false in a dry run")), (_R,)),
     "keys rotate": Documents(
         "one",
-        _fields("""
+        fields("""
             sealed_anew int how many were, or would be, sealed anew
             already int how many were sealed with the first key already
             not_opened list names of what no key opens
@@ -205,7 +148,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "one",
         (
             *(replace(each, optional=each.name not in _ASKED) for each in _SHOWN),
-            *_fields("""
+            *fields("""
                 idempotency_key? text|null in a dry run: the key that was given
                 callback? text|null in a dry run: the address that would be told
                 accepted? bool in a dry run: false
@@ -216,7 +159,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "import": Documents(
         "one",
-        _fields("""
+        fields("""
             file text the file's name
             dry_run bool whether nothing was written
             rows int rows of the file
@@ -244,7 +187,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "one",
         (
             *_PAYMENT,
-            *_fields("""
+            *fields("""
                 error text|null code and text of why it failed
                 idempotency_key text|null the producer's key
                 sent_at time|null when it was last sent
@@ -261,14 +204,14 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         (_R,),
     ),
     "stats": Documents("one", _LOOK, (_R,)),
-    "watch": Documents("a look", (*_LOOK, *_fields("paid_per_s number paid since the look before, a second")), (_R,)),
+    "watch": Documents("a look", (*_LOOK, *fields("paid_per_s number paid since the look before, a second")), (_R,)),
     "retry": Documents("a payment", _CHANGED, (_R, _P)),
     "cancel": Documents("a payment", _CHANGED, (_R, _P)),
     "doubts": Documents(
         "a payment",
         (
             *_SHOWN,
-            *_fields("""
+            *fields("""
                 since time since when nobody knows
                 unpaid_counts_from time|null from when on an "unpaid" counts
                 next_read_at time|null when its lane is driven next
@@ -283,7 +226,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "a payment",
         (
             *_SHOWN,
-            *_fields("""
+            *fields("""
                 last_read_error text|null why it could not be read back
                 outcome text decided, quiet, unreadable, held, nobody or pending
                 text text what happened, in words
@@ -295,7 +238,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "one",
         (
             *_SHOWN,
-            *_fields("""
+            *fields("""
                 changed? bool in a dry run: false
                 text? text in a dry run: what would happen
             """),
@@ -304,7 +247,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "callback hosts": Documents(
         "a host",
-        _fields("""
+        fields("""
             host text the receiver's host
             allowed bool whether B24PAY_CALLBACK_HOSTS names it
             made_at time when its secret was made
@@ -313,7 +256,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "callback list": Documents(
         "a callback",
-        _fields("""
+        fields("""
             id text the callback's id, the same in every try
             state text pending, failed or delivered
             type text the event
@@ -332,7 +275,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "callback resend": Documents(
         "a callback",
-        _fields("""
+        fields("""
             id text the callback as it was named
             resent bool whether it is sent again; false in a dry run
             text text what happened, in words
@@ -341,7 +284,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "callback secret": Documents(
         "one",
-        _fields("""
+        fields("""
             host text the receiver's host
             secret text|null the signing secret, shown once; null in a dry run
             former_signs_until? time|null until when the secret before signs as well
@@ -351,10 +294,10 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "parked": Documents("a message", _PARKED),
     "parked list": Documents("a message", _PARKED),
-    "parked show": Documents("one", (*_PARKED, *_fields("beginning text its beginning, secrets as stars")), (_R,)),
+    "parked show": Documents("one", (*_PARKED, *fields("beginning text its beginning, secrets as stars")), (_R,)),
     "parked drop": Documents(
         "a message",
-        _fields("""
+        fields("""
             number int the message as it was named
             dropped bool whether it was dropped; false in a dry run
             text text what happened, in words
@@ -365,7 +308,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         "one",
         (
             *(replace(each, optional=each.name not in ("name", "role", "portals")) for each in _TOKEN),
-            *_fields("""
+            *fields("""
                 created bool false in a dry run
                 token? text the token itself, shown once
             """),
@@ -373,10 +316,10 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         (_R,),
     ),
     "token list": Documents("a token", _TOKEN),
-    "token revoke": Documents("one", (*_TOKEN, *_fields("was_revoked bool whether it was before")), (_R,)),
+    "token revoke": Documents("one", (*_TOKEN, *fields("was_revoked bool whether it was before")), (_R,)),
     "audit": Documents(
         "an entry",
-        _fields("""
+        fields("""
             id text the entry's id
             at time when it was written down
             who text the person, or the token's name
@@ -395,7 +338,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "health": Documents(
         "one",
-        _fields("""
+        fields("""
             healthy bool whether Redis answers and every worker consumes
             workers list per worker: worker, condition, cause, age_s, pid, metrics
         """),
@@ -403,7 +346,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "doctor": Documents(
         "one",
-        _fields("""
+        fields("""
             healthy bool whether nothing keeps payments from working
             settings list per setting: name, value without secrets, origin, meaning
             findings list per finding: level (ok, warning, problem), text, remedy
@@ -411,7 +354,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "demo": Documents(
         "one",
-        _fields("""
+        fields("""
             ok bool whether everything came as it had to
             rows int rows of the file
             accepted int rows that made a payment
@@ -434,7 +377,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "chaos": Documents(
         "one",
-        _fields("""
+        fields("""
             ok bool whether nothing was wrong
             seed int the plan's seed
             findings object how often each kind of wrong was found
@@ -449,7 +392,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     ),
     "completion": Documents(
         "one",
-        _fields("""
+        fields("""
             shell text bash, zsh or fish
             script text what the shell runs
         """),

@@ -10,8 +10,9 @@ from typing import Final
 
 import click
 
-from cli.documents import ALWAYS, DOCUMENTS, Documents
+from cli.documents import ALWAYS, DOCUMENTS
 from cli.exits import Exit
+from cli.schema import Documents
 from cli.tree import Verb, verbs
 
 _DOCS: Final = Path(__file__).parent.parent / "docs"

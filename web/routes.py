@@ -38,52 +38,39 @@ class Route:
     action: str | None = None
 
 
+def _open(method: str, path: str, handler: Handler) -> Route:
+    return Route(method=method, path=path, handler=handler, roles=EVERYBODY)
+
+
+def _read(path: str, handler: Handler) -> Route:
+    return Route(method="GET", path=path, handler=handler, roles=READERS)
+
+
+def _change(path: str, handler: Handler, action: str) -> Route:
+    return Route(method="POST", path=path, handler=handler, roles=CHANGERS, largest_body=SMALL, action=action)
+
+
 ROUTES: Final = (
-    Route(method="GET", path="/healthz", handler=is_alive, roles=EVERYBODY),
-    Route(method="GET", path="/readyz", handler=is_ready, roles=EVERYBODY),
-    Route(method="GET", path="/metrics", handler=metrics, roles=READERS),
+    _open("GET", "/healthz", is_alive),
+    _open("GET", "/readyz", is_ready),
+    _read("/metrics", metrics),
     # The event brings the application's token, and the door's name is a secret of its own.
-    Route(method="POST", path="/v1/install/{key}/{door}", handler=install, roles=EVERYBODY),
+    _open("POST", "/v1/install/{key}/{door}", install),
     # The largest body is that of one stream of payments; what is no stream is bounded far below it.
     Route(method="POST", path="/v1/payments", handler=accept, roles=PAYERS, largest_body=LARGEST_BULK),
-    Route(method="GET", path="/v1/payments", handler=list_payments, roles=READERS),
-    Route(method="GET", path="/v1/payments/{id}", handler=show_payment, roles=READERS),
-    Route(
-        method="POST", path="/v1/payments/{id}/retry", handler=retry, roles=CHANGERS, largest_body=SMALL, action=RETRY
-    ),
-    Route(
-        method="POST",
-        path="/v1/payments/{id}/cancel",
-        handler=cancel,
-        roles=CHANGERS,
-        largest_body=SMALL,
-        action=CANCEL,
-    ),
-    Route(method="GET", path="/v1/doubts", handler=list_doubts, roles=READERS),
-    Route(
-        method="POST", path="/v1/doubts/{id}/verify", handler=verify, roles=CHANGERS, largest_body=SMALL, action=VERIFY
-    ),
-    Route(
-        method="POST",
-        path="/v1/doubts/{id}/resolve",
-        handler=resolve,
-        roles=CHANGERS,
-        largest_body=SMALL,
-        action=RESOLVE,
-    ),
-    Route(method="GET", path="/v1/portals", handler=list_portals, roles=READERS),
-    Route(method="GET", path="/v1/portals/{key}", handler=show_portal, roles=READERS),
-    Route(method="POST", path="/v1/portals/{key}/hold", handler=hold, roles=CHANGERS, largest_body=SMALL, action=HOLD),
-    Route(
-        method="POST",
-        path="/v1/portals/{key}/resume",
-        handler=resume,
-        roles=CHANGERS,
-        largest_body=SMALL,
-        action=RESUME,
-    ),
-    Route(method="GET", path="/openapi.json", handler=show_document, roles=READERS),
-    Route(method="GET", path="/docs", handler=show_page, roles=READERS),
-    Route(method="GET", path="/v1/callbacks", handler=list_callbacks, roles=READERS),
-    Route(method="POST", path="/v1/callbacks/{id}/resend", handler=resend_callback, roles=CHANGERS, action=RESEND),
+    _read("/v1/payments", list_payments),
+    _read("/v1/payments/{id}", show_payment),
+    _change("/v1/payments/{id}/retry", retry, RETRY),
+    _change("/v1/payments/{id}/cancel", cancel, CANCEL),
+    _read("/v1/doubts", list_doubts),
+    _change("/v1/doubts/{id}/verify", verify, VERIFY),
+    _change("/v1/doubts/{id}/resolve", resolve, RESOLVE),
+    _read("/v1/portals", list_portals),
+    _read("/v1/portals/{key}", show_portal),
+    _change("/v1/portals/{key}/hold", hold, HOLD),
+    _change("/v1/portals/{key}/resume", resume, RESUME),
+    _read("/openapi.json", show_document),
+    _read("/docs", show_page),
+    _read("/v1/callbacks", list_callbacks),
+    _change("/v1/callbacks/{id}/resend", resend_callback, RESEND),
 )

@@ -291,3 +291,8 @@ def new_row(ask: NewPayment, now: datetime) -> Payment:
         quiet_until=None,
         traceparent=ask.traceparent,
     )
+
+
+def shown(row: Payment | None, late: bool) -> Payment | None:  # noqa: FBT001 - spreads what `resolve` answers
+    """The row as its handle sees it: one that came after the payment was paid is a duplicate."""
+    return replace(row, duplicate=True) if row is not None and late else row

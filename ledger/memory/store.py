@@ -18,8 +18,8 @@ from ledger.ledger import (
     StillQuiet,
     Undelivered,
 )
-from ledger.memory import holds, walks
-from ledger.memory.book import OVER, Book, Lane, is_open, without_doubt
+from ledger.memory import deliveries, holds, walks
+from ledger.memory.book import OVER, Book, Lane, is_open, shown, without_doubt
 from ledger.memory.callbacks import MemoryOutbox
 from ledger.memory.guard import Epoch
 from ledger.memory.requests import open_one
@@ -79,7 +79,7 @@ class MemoryLedger:
     async def find(self, handles: Sequence[str]) -> list[Payment | None]:
         """Read payments by id or by any handle that joined them."""
         self._book.forget_expired()
-        return [_shown(*self._book.resolve(handle)) for handle in handles]
+        return [shown(*self._book.resolve(handle)) for handle in handles]
 
     async def find_invoice(self, portal: str, invoice_id: int) -> Payment | None:
         """Read the latest payment of an invoice."""
@@ -116,7 +116,7 @@ class MemoryLedger:
         if row is not None and row.state is State.QUEUED:
             lost = self._book.perhaps_sent(row)
             row = self._book.screen(row) if lost else self._book.finish(row, State.CANCELLED)
-        return _shown(row, late)
+        return shown(row, late)
 
     async def retry(self, payment_id: str) -> Payment | None:
         """Queue a failed payment again with all its attempts; the row afterwards, None when unknown."""
@@ -124,7 +124,7 @@ class MemoryLedger:
         row, late = self._book.resolve(payment_id)
         if row is not None and row.state is State.FAILED and self._may_go_again(row):
             row = self._queue_again(row)
-        return _shown(row, late)
+        return shown(row, late)
 
     def _may_go_again(self, row: Payment) -> bool:
         latest = self._book.latest_of(row.portal, row.invoice_id)
@@ -152,7 +152,7 @@ class MemoryLedger:
             self._guard()
         if row is not None and row.state is State.IN_DOUBT:
             row = self._end(row, paid=paid, because=because[:TEXT_LIMIT])
-        return _shown(row, late)
+        return shown(row, late)
 
     def _end(self, row: Payment, *, paid: bool, because: str) -> Payment:
         book, said = self._book, replace(without_doubt(row), because=because)
@@ -169,13 +169,13 @@ class MemoryLedger:
         self._book.forget_expired()
         return [self._read_again(*self._book.resolve(payment_id)) for payment_id in payment_ids]
 
-    def _read_again(self, row: Payment | None, late: bool) -> Payment | None:  # noqa: FBT001 - as `_shown`
+    def _read_again(self, row: Payment | None, late: bool) -> Payment | None:  # noqa: FBT001 - as `shown`
         if row is not None:
             lane, now = self._book.lanes[row.portal], self._book.now()
             if row.id in lane.doubts and lane.doubts[row.id] > now:
                 lane.doubts[row.id] = now
                 self._book.wake(lane)
-        return _shown(row, late)
+        return shown(row, late)
 
     async def sweep(self, limit: int = 1000) -> list[PortalKey]:
         """Put lanes back that have work and were forgotten; which they were."""
@@ -372,19 +372,11 @@ class MemoryLedger:
     # Results
     async def undelivered(self, limit: int, older_than_s: float) -> list[Undelivered]:
         """Final results that were not confirmed as delivered, oldest first."""
-        latest = self._book.now() - timedelta(seconds=older_than_s)
-        owed = sorted((at, handle) for handle, at in self._book.outbox.items() if at <= latest)[:limit]
-        rows = await self.find([handle for _, handle in owed])
-        return [Undelivered(handle, row) for (_, handle), row in zip(owed, rows, strict=True) if row is not None]
+        return deliveries.owed(self._book, limit, older_than_s)
 
     async def delivered(self, confirmed: Sequence[Undelivered]) -> None:
         """Confirm that results reached the result backend; one that is out of date confirms nothing."""
-        self._book.forget_expired()
-        for entry in confirmed:
-            row, _ = self._book.resolve(entry.handle)
-            told = entry.payment
-            if row is None or (row.state, row.finished_at) == (told.state, told.finished_at):
-                self._book.outbox.pop(entry.handle, None)
+        deliveries.confirm(self._book, confirmed)
 
     # Wake-up
     async def wait_for_work(self, timeout_s: float) -> None:
@@ -395,8 +387,3 @@ class MemoryLedger:
         except TimeoutError:
             return
         self._book.hint.clear()
-
-
-def _shown(row: Payment | None, late: bool) -> Payment | None:  # noqa: FBT001 - spreads what `resolve` answers
-    """The row as its handle sees it: one that came after the payment was paid is a duplicate."""
-    return replace(row, duplicate=True) if row is not None and late else row

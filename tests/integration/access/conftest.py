@@ -1,6 +1,5 @@
 """A server, and a terminal that is connected with it; no worker, no portal."""
 
-import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,26 +11,7 @@ from cli.main import run
 from config.connections import async_redis_client
 from ledger.redis import RedisLedger
 from tests.conftest import SECRET_KEY
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def documents(self) -> list[dict[str, Any]]:
-        """stdout as one JSON document a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """stdout as the one JSON document it must be."""
-        [only] = self.documents
-        return only
+from tests.saying import Said
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """A house with one worker, and a terminal in it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -16,28 +15,9 @@ from cli.documents import ALWAYS, DOCUMENTS
 from cli.main import run
 from tests.canaries import SEARCH
 from tests.house import ROOT, House, a_house
+from tests.saying import Said
 
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def documents(self) -> list[dict[str, Any]]:
-        """stdout as one JSON document a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """stdout as the one JSON document it must be."""
-        [only] = self.documents
-        return only
 
 
 def hold_against_schema(arguments: Sequence[str], said: Said) -> None:

@@ -25,7 +25,7 @@ from config.connections import async_redis_client
 from emulator import Handle
 from tests.conftest import SECRET_KEY
 from tests.eventually import eventually_sync
-from tests.house import ROOT, House, a_house, procfile_command, wait_for
+from tests.house import ROOT, EmulatedPortal, House, a_house, procfile_command, wait_for
 
 T = TypeVar("T")
 APPLICATION = {"client_id": "local.emulator", "client_secret": "emulator-client-secret"}
@@ -258,3 +258,15 @@ def street(house: House) -> Iterator[Street]:
 def place(house: House, street: Street) -> Place:
     """The house with one web process; it believes X-Forwarded-For, so that tests do not share one bucket."""
     return Place(house, street.start("web", B24PAY_WEB_PROXIES="127.0.0.0/8"))
+
+
+@pytest.fixture(scope="module")
+def web(place: Place) -> Web:
+    """One web process."""
+    return place.web
+
+
+@pytest.fixture
+def portal(house: House) -> EmulatedPortal:
+    """A portal of this test's own."""
+    return house.add_portal()

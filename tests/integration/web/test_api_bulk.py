@@ -25,19 +25,7 @@ from tests.integration.web.api_house import (
     stream,
     streamed,
 )
-from tests.integration.web.conftest import Place, Street, Web, refused
-
-
-@pytest.fixture(scope="module")
-def web(place: Place) -> Web:
-    """One web process."""
-    return place.web
-
-
-@pytest.fixture
-def portal(house: House) -> EmulatedPortal:
-    """A portal of this test's own."""
-    return house.add_portal()
+from tests.integration.web.conftest import Street, Web, refused
 
 
 @pytest.fixture

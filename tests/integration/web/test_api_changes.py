@@ -4,24 +4,12 @@ import pytest
 
 from ledger.payment import Evidence, Refusal
 from ledger.verdict import Failed, InDoubt, Paid
-from tests.house import EmulatedPortal, House
+from tests.house import EmulatedPortal
 from tests.integration.web.api_house import drive, noted, pay
-from tests.integration.web.conftest import Place, Web, refused
+from tests.integration.web.conftest import Web, refused
 
 PAID = Paid(Evidence.READ_BACK)
 REFUSED = Failed(Refusal("ERROR_CHECK_FAILURE", "Pay system with ID=99 not found"))
-
-
-@pytest.fixture(scope="module")
-def web(place: Place) -> Web:
-    """One web process."""
-    return place.web
-
-
-@pytest.fixture
-def portal(house: House) -> EmulatedPortal:
-    """A portal of this test's own."""
-    return house.add_portal()
 
 
 def test_a_failed_payment_is_retried(web: Web, portal: EmulatedPortal):

@@ -18,18 +18,6 @@ UNSURE = InDoubt(1000.0)
 
 
 @pytest.fixture(scope="module")
-def web(place: Place) -> Web:
-    """One web process."""
-    return place.web
-
-
-@pytest.fixture
-def portal(house: House) -> EmulatedPortal:
-    """A portal of this test's own."""
-    return house.add_portal()
-
-
-@pytest.fixture(scope="module")
 def mixed(house: House, place: Place) -> tuple[EmulatedPortal, list[str]]:
     """A portal with payments of the invoices 1 to 12: 3 paid, 2 and 1 failed, 2 in doubt, 4 queued."""
     portal = house.add_portal()

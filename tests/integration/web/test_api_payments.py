@@ -12,21 +12,9 @@ from ledger.verdict import Failed, Paid
 from tests.eventually import eventually_sync
 from tests.house import EmulatedPortal, House
 from tests.integration.web.api_house import PAYMENTS, a_payment, drive, ids, listed, pay
-from tests.integration.web.conftest import Place, Web, refused
+from tests.integration.web.conftest import Web, refused
 
 PAID = Paid(Evidence.READ_BACK)
-
-
-@pytest.fixture(scope="module")
-def web(place: Place) -> Web:
-    """One web process."""
-    return place.web
-
-
-@pytest.fixture
-def portal(house: House) -> EmulatedPortal:
-    """A portal of this test's own."""
-    return house.add_portal()
 
 
 def test_a_payment_that_is_answered_with_202_is_in_the_ledger(web: Web, portal: EmulatedPortal):
