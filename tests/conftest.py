@@ -9,12 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cli.embedded import EmbeddedServer
 from config.ending import heed_interrupts
 from config.settings import DEVELOPMENT, Settings, load_settings
 from tests.canaries import SEARCH, SECRET_KEY
 from tests.sinks import GuardedServer, verdict, watched
+
+# Property tests state facts and no speed: the cores may be shared by several runs.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

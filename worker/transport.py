@@ -90,8 +90,13 @@ class _Fetching(_beside):  # type: ignore[misc]  # kombu has no types
 
     @property
     def fetches_soon(self) -> bool:
-        """Whether the next step of fetching, which takes acknowledgements along, comes within the length of a rest."""
-        return self.in_event_loop and bool(self.active_queues) and self.qos.can_consume() and self._asked is None
+        """Whether the next step of fetching, which takes acknowledgements along, comes within the length of a rest.
+
+        A step that stands behind a wait is in the way. One that does not is answered at once, and it may be the very
+        one that takes them along: to tell the server beside it would be to tell it twice.
+        """
+        stands = self._asked is not None and self._asked.waits
+        return self.in_event_loop and bool(self.active_queues) and self.qos.can_consume() and not stands
 
     def put_back(self, side: str, tag: str) -> None:
         """Put one message back: RPUSH, it is the next one again; LPUSH, behind all others."""

@@ -119,7 +119,7 @@ def test_a_server_that_is_a_replica_for_a_while(house: House, load: EmulatedPort
 def test_a_server_that_loads_its_data(house: House, load: EmulatedPortal, worker: Worker) -> None:
     """After a kill it answers LOADING for seconds: that is waited for like an outage."""
     with admin(house) as server, server.pipeline(transaction=False) as writes:
-        for number in range(3_000):
+        for number in range(50_000):  # three seconds of reading, also where this is the module's first test
             writes.set(f"ballast:{number}", number)
         writes.execute()
     house.server.options["key-load-delay"] = "60"  # microseconds for each command that is read back

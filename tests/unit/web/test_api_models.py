@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.walks import Place
@@ -44,7 +44,6 @@ bodies = st.fixed_dictionaries(
 
 
 @given(bodies)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # the first text loads a table
 def test_the_api_takes_exactly_what_the_producers_door_takes(body: dict[str, Any]):
     """The same fields are right and wrong, and make the same payment."""
     read = validated(PaymentRequest, body)

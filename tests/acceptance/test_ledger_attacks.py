@@ -1,4 +1,4 @@
-"""Attacks that went through; each names what it would cost, and is red until that is mended."""
+"""Attacks on the ledger that once went through; each names what it would cost."""
 
 import asyncio
 import time
