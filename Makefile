@@ -1,12 +1,12 @@
 # The project's commands. `make demo` and `make test` set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chaos test matrix bench check format lock
+.PHONY: help setup demo chaos test test-all matrix bench check format lock
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter cli emulator chaos benchmarks tests
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: ## Make .venv with everything; seconds when nothing changed
 	@.ci/environment dev
@@ -25,6 +25,9 @@ chaos: ## Prove it: 10,000 payments through kills, power losses and lost replies
 # More processes than cores: many tests wait for a lease, a pause or a server.
 test: setup lint ## Prove that everything works: lint, types, all tests
 	@$(BIN)/python -m pytest -n 4 --dist worksteal
+
+test-all: test ## Everything that `test` leaves out as well: browser, containers, charts, documentation, long storms
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m whole -rs
 
 matrix: setup ## Harm processes at every point, cut calls at every byte; writes docs/*_matrix.md
 	@$(BIN)/python -m tests.matrix
