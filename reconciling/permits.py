@@ -4,7 +4,7 @@ from typing import Final
 
 from bitrix24.portal import Portal
 from ledger.ledger import LaneView
-from ledger.payment import OPEN
+from ledger.payment import OPEN, State
 from limiter.limiter import Limiter, Limits, Pace
 
 # Of what the portal admits at once, this part stays for payments that may come any moment. What is read beyond the
@@ -34,8 +34,8 @@ async def spare_permit(limiter: Limiter, portal: Portal, lane: LaneView | None) 
     permit = await limiter.acquire(portal.key, limits, commands=0)
     if not permit.granted:
         return min(max(permit.wait_s, LEAST_WAIT_S), LONGEST_WAIT_S)
-    if permit.alone and waiting:
-        # Nobody knows whether the portal answers: the one request that is to find out is a payment's.
+    if permit.alone and lane is not None and lane.counts[State.SENDING]:
+        # Nobody knows whether the portal answers: a payment is finding out, and nothing flies beside it.
         await limiter.give_back(portal.key, limits)
         return AFTER_OUTAGE_S
     return 0.0

@@ -47,7 +47,7 @@ class Scene:
         """A comparison of the last day."""
         return Cursor(period or await self.reconciler.period())
 
-    async def pages(self, cursor: Cursor | None, *, most_waits: int = 200) -> list[Page]:
+    async def pages(self, cursor: Cursor | None, *, most_waits: int = 50) -> list[Page]:
         """All pages from there on; what is to be waited for is, and a stop is the last."""
         found: list[Page] = []
         while cursor is not None:
