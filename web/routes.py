@@ -10,6 +10,7 @@ from web.api.callbacks import list_callbacks, resend_callback
 from web.api.doubts import list_doubts, resolve, verify
 from web.api.payments import SMALL, cancel, list_payments, retry, show_payment
 from web.api.portals import hold, list_portals, resume, show_portal
+from web.api.reconciling import reconcile
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install
@@ -69,6 +70,8 @@ ROUTES: Final = (
     _read("/v1/portals/{key}", show_portal),
     _change("/v1/portals/{key}/hold", hold, HOLD),
     _change("/v1/portals/{key}/resume", resume, RESUME),
+    # It changes nothing, and it spends requests that the portal admits.
+    Route(method="GET", path="/v1/portals/{key}/reconcile", handler=reconcile, roles=CHANGERS),
     _read("/openapi.json", show_document),
     _read("/docs", show_page),
     _read("/v1/callbacks", list_callbacks),
