@@ -18,6 +18,8 @@ from config.addresses import Transport
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
+from ledger.redis.lookups import Lookups
+from limiter.redis import RedisLimiter
 from metrics.standing import Looks
 
 # A handful of steps each; what is more waits for a free connection.
@@ -42,6 +44,8 @@ class Parts:
     gate: Gate
     audit: Audit
     looks: Looks
+    lookups: Lookups
+    limiter: RedisLimiter
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -76,6 +80,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             gate=Gate(tokens),
             audit=Audit(redis, retention_s=retention_s),
             looks=Looks(redis, broker, registry),
+            lookups=Lookups(redis),
+            limiter=RedisLimiter(redis),
         )
 
 

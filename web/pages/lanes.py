@@ -113,9 +113,7 @@ def card(lane: LaneView, stored: StoredPortal | None, pace: Pace | None, rate: R
 def limits_of(stored: StoredPortal) -> Limits:
     """What the limiter is told of a portal."""
     told = stored.limits
-    return Limits(
-        told.requests_per_second, told.burst, told.execution_seconds_per_10_min, told.execution_window_s
-    )
+    return Limits(told.requests_per_second, told.burst, told.execution_seconds_per_10_min, told.execution_window_s)
 
 
 def time_left(lane: LaneView, limits: Limits, pace: Pace | None, rate: Rate | None) -> TimeLeft:
