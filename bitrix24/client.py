@@ -48,7 +48,7 @@ class Client:
     """One shared HTTP session for all portals of a process; open it in the loop that uses it.
 
     `connections` bounds the calls under way at once, over all portals; who waits for one longer than a quarter of
-    `http_total_s` (at most 15 s) gets NotSent.
+    `http_total_s` (at most 15 s) gets NotSent. `proxy` is the URL of an HTTP proxy that all calls go through.
     """
 
     def __init__(
@@ -57,11 +57,16 @@ class Client:
         http_total_s: float = 60.0,
         allow_insecure: bool = False,
         connections: int = 256,
+        proxy: str | None = None,
         clock: Callable[[], float] = clock,
     ) -> None:
         self._allow_insecure = allow_insecure
         self._transport = Transport(
-            http_total_s=http_total_s, allow_insecure=allow_insecure, connections=connections, clock=clock
+            http_total_s=http_total_s,
+            allow_insecure=allow_insecure,
+            connections=connections,
+            proxy=proxy,
+            clock=clock,
         )
 
     async def open(self) -> None:

@@ -12,6 +12,8 @@ _REASONS: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the TLS certificate was not accepted"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "the TLS handshake failed"),
     ((aiohttp.ConnectionTimeoutError,), "no connection in time"),
+    ((aiohttp.ClientProxyConnectionError,), "the proxy refused the connection or is unreachable"),
+    ((aiohttp.ClientHttpProxyError,), "the proxy did not connect to the portal"),
     ((aiohttp.ClientConnectorDNSError,), "the host name could not be resolved"),
     ((aiohttp.ClientConnectorError,), "the connection was refused or the host is unreachable"),
     (

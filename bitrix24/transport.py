@@ -139,6 +139,9 @@ def _deliver_within(transport: asyncio.WriteTransport, seconds: float) -> None:
 class Transport:
     """One shared HTTP session: keep-alive, no redirects, no cookies, no proxy from the environment, one total timeout.
 
+    With a `proxy` (`http://[USER:PASSWORD@]HOST:PORT`) every call goes through it, by CONNECT where the portal speaks
+    TLS; it is then the proxy that resolves names, and that must not lead inside.
+
     An async context manager; `open` must run in the loop that will use it.
     """
 
@@ -148,8 +151,11 @@ class Transport:
         http_total_s: float,
         allow_insecure: bool,
         connections: int,
+        proxy: str | None = None,
         clock: Callable[[], float] = clock,
     ) -> None:
+        self._proxy = proxy
+        self._public_only = not allow_insecure and proxy is None
         self._total_s = http_total_s
         self._allow_insecure = allow_insecure
         self._connections = connections
@@ -161,7 +167,7 @@ class Transport:
         """Make the session; a second call changes nothing."""
         if self._session is not None:
             return
-        resolver = None if self._allow_insecure else PublicResolver()
+        resolver = PublicResolver() if self._public_only else None
         connector = aiohttp.TCPConnector(
             limit=self._connections,
             keepalive_timeout=_KEEP_ALIVE_S,
@@ -174,6 +180,7 @@ class Transport:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            proxy=self._proxy,
             auto_decompress=False,
             # Replies are small; not asking for compression keeps their size honest.
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "b24pay"},
@@ -184,7 +191,7 @@ class Transport:
     def _new_socket(self, address: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, where = address
         # The last look before a connection: here also come literal addresses, which no resolver sees.
-        if not self._allow_insecure and not is_public_address(where[0]):
+        if self._public_only and not is_public_address(where[0]):
             raise InsideAddress("a private address")
         made = socket.socket(family, kind, protocol)
         # The kernel takes a whole request at once: no rest waits in this process, to leave after a standstill.

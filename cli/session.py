@@ -80,7 +80,12 @@ class Session:
         from bitrix24.client import Client
 
         total_s = min(self.settings.http_total_s, CHECK_WITHIN_S)
-        return Client(http_total_s=total_s, allow_insecure=self.settings.allow_insecure_portals, connections=8)
+        return Client(
+            http_total_s=total_s,
+            allow_insecure=self.settings.allow_insecure_portals,
+            connections=8,
+            proxy=self.settings.portal_proxy_url,
+        )
 
     def renewal(self, client: "Client") -> "Renewal":
         """Renews applications' tokens as workers do, and never beside one of them."""

@@ -22,6 +22,7 @@ from config.rules import (
     as_ledger_url,
     as_listen,
     as_networks,
+    as_proxy,
     as_secret_keys,
     as_web_url,
     contradictions,
@@ -52,6 +53,7 @@ class PlainSettings:
     log_level: LogLevel | None = None  # None: nobody has chosen one
     web_url: str | None = None
     callback_hosts: tuple[str, ...] = ()
+    portal_proxy_url: str | None = field(default=None, repr=False)
     failpoints: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -69,6 +71,7 @@ class PlainSettings:
             log_level=settings.log_level if "log_level" in settings.model_fields_set else None,
             web_url=settings.web_url,
             callback_hosts=settings.callback_hosts,
+            portal_proxy_url=settings.portal_proxy_url,
             failpoints=settings.failpoints,
         )
 
@@ -140,6 +143,7 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "B24PAY_WEB_URL": as_web_url,
     "B24PAY_WEB_PROXIES": as_networks,
     "B24PAY_CALLBACK_HOSTS": as_callback_hosts,
+    "B24PAY_PORTAL_PROXY": as_proxy,
 }
 _FIELDS: Final[Mapping[str, str]] = {
     "B24PAY_SECRET_KEYS": "secret_keys",
@@ -151,4 +155,5 @@ _FIELDS: Final[Mapping[str, str]] = {
     "B24PAY_LOG_LEVEL": "log_level",
     "B24PAY_WEB_URL": "web_url",
     "B24PAY_CALLBACK_HOSTS": "callback_hosts",
+    "B24PAY_PORTAL_PROXY": "portal_proxy_url",
 }

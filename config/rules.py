@@ -22,6 +22,7 @@ _FERNET_KEY_BYTES: Final = 32
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LISTEN: Final = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
+_PROXY: Final = re.compile(r"http://(?:[^\s/@:]+:[^\s/@]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?")
 _LAST_PORT: Final = 65_535
 LONGEST_S: Final = 3600  # an hour is far beyond any sensible call; a larger number is a slip (milliseconds)
 LONGEST_RETENTION_DAYS: Final = 3650
@@ -77,6 +78,13 @@ def as_web_url(value: object) -> object:
     if isinstance(value, str) and not _ORIGIN.fullmatch(value):
         raise ValueError("is not an http:// or https:// address without a path")
     return value.rstrip("/") if isinstance(value, str) else value
+
+
+def as_proxy(value: object) -> object:
+    """`http://[USER:PASSWORD@]HOST:PORT`; raises ValueError, which does not repeat the password."""
+    if isinstance(value, str) and not _PROXY.fullmatch(value):
+        raise ValueError("is not http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")
+    return value
 
 
 def as_networks(value: object) -> object:
@@ -150,6 +158,7 @@ HINTS: Final = {
     "B24PAY_WEB_URL": "Example: https://pay.example.com, the address under which Bitrix24 reaches the web process",
     "B24PAY_WEB_PROXIES": "Example: 10.0.0.0/8, or leave it out where no proxy stands before the web process",
     "B24PAY_METRICS_LISTEN": "Example: 127.0.0.1:9464 (port 0: any free one, told in the log), or leave it out",
+    "B24PAY_PORTAL_PROXY": "Example: http://proxy.example.com:3128, or leave it out where portals are reached directly",
     "B24PAY_CALLBACK_HOSTS": "Example: shop.example.com,*.example.org, without scheme and port",
     "B24PAY_FAILPOINTS": "Remove it; it serves the project's own tests",
 }

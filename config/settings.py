@@ -25,6 +25,7 @@ from config.rules import (
     as_ledger_url,
     as_listen,
     as_networks,
+    as_proxy,
     as_secret_keys,
     as_web_url,
     contradictions,
@@ -118,6 +119,9 @@ class Settings(BaseSettings):
     callback_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(as_callback_hosts)] = Field(
         (), alias="B24PAY_CALLBACK_HOSTS", description="hosts that may be told of a payment's end: host, *.host"
     )
+    portal_proxy: Annotated[SecretStr | None, BeforeValidator(as_proxy)] = Field(
+        None, alias="B24PAY_PORTAL_PROXY", description="HTTP proxy for calls to portals and their token servers"
+    )
     failpoints: str | None = Field(
         None, alias="B24PAY_FAILPOINTS", description="for tests only: places where a test may break the process"
     )
@@ -150,6 +154,11 @@ class Settings(BaseSettings):
     def result_backend_url(self) -> str:
         """The result backend's URL as it was given."""
         return self.result_backend.get_secret_value() if self.result_backend else self.redis_url
+
+    @property
+    def portal_proxy_url(self) -> str | None:
+        """The proxy's URL with its password."""
+        return self.portal_proxy.get_secret_value() if self.portal_proxy else None
 
     @property
     def callback_rules(self) -> CallbackRules:

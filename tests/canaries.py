@@ -20,6 +20,7 @@ REDIS_PASSWORD: Final = "c4nary-of-the-redis-server"
 WEBHOOK_CODE: Final = "emulator-secret"  # what the emulator's portals are paid with
 BEARER_SECRET: Final = "c4naryOfTheBearerTokensThatTestsMake"  # the secret part of all of them, see tests/bearers.py
 
+PROXY_PASSWORD: Final = "c4nary-of-the-proxy"
 SIGNING_SECRET: Final = "whsec_Y2FuYXJ5LW9mLWEtc2lnbmluZy1zZWNyZXQtMzItYnk="  # of callbacks
 
 SLOTS: Final[Mapping[str, str]] = {
@@ -30,6 +31,7 @@ SLOTS: Final[Mapping[str, str]] = {
     "secret key": SECRET_KEY.rstrip("="),
     "Redis password": REDIS_PASSWORD,
     "bearer token": BEARER_SECRET,
+    "proxy password": PROXY_PASSWORD,
     "signing secret of callbacks": SIGNING_SECRET.removeprefix("whsec_").rstrip("="),
 }
 _SHOWN: Final = 200  # bytes

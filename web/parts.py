@@ -61,6 +61,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         http_total_s=min(settings.http_total_s, _CALL_S),
         allow_insecure=settings.allow_insecure_portals,
         connections=_CALLS_AT_ONCE,
+        proxy=settings.portal_proxy_url,
     )
     # Attempts and quiet time matter to drivers only; nothing here claims, recovers or settles.
     retention_s = settings.retention_days * _DAY_S

@@ -208,6 +208,7 @@ async def open_parts(
         http_total_s=settings.http_total_s,
         allow_insecure=settings.allow_insecure_portals,
         connections=HTTP_CONNECTIONS,
+        proxy=settings.portal_proxy_url,
     )
     async with redis, client, _open_mailbox(settings, backend) as mailbox:
         await _until_it_answers(ledger)

@@ -10,7 +10,7 @@ OF_THE_FAR_SIDE: Final = (
     Bug(
         "no look at the address of a connection",
         "bitrix24/transport.py",
-        "if not self._allow_insecure and not is_public_address(where[0]):",
+        "if self._public_only and not is_public_address(where[0]):",
         "if False:",
         (_HERE + "test_inside_addresses.py::test_the_last_look_is_at_the_connection",),
     ),
@@ -34,6 +34,13 @@ OF_THE_FAR_SIDE: Final = (
         'if getattr(self._behind, "should_close", True):',
         "if False:",
         (_HERE + "test_unasked_bytes.py::test_a_connection_that_answers_twice_is_ended",),
+    ),
+    Bug(
+        "proxies of the environment are used",
+        "bitrix24/transport.py",
+        "trust_env=False,",
+        "trust_env=True,",
+        (_HERE + "test_proxy.py::test_a_proxy_of_the_environment_is_not_used",),
     ),
     Bug(
         "redirects are followed",

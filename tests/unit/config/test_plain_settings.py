@@ -20,7 +20,7 @@ NAMES = (
     *("REDIS_URL", "BROKER_URL", "RESULT_BACKEND_URL", "B24PAY_SECRET_KEYS", "B24PAY_ALLOW_INSECURE_PORTALS"),
     *("B24PAY_HTTP_TOTAL_S", "B24PAY_PORTAL_CUT_S", "B24PAY_LEASE_S", "B24PAY_RETENTION_DAYS", "B24PAY_LOG_LEVEL"),
     *("B24PAY_LOG_FORMAT", "B24PAY_FAILPOINTS", "B24PAY_LEESE_S", "PATH", "B24PAY_WEB_LISTEN"),
-    *("B24PAY_WEB_URL", "B24PAY_WEB_PROXIES", "B24PAY_CALLBACK_HOSTS"),
+    *("B24PAY_WEB_URL", "B24PAY_WEB_PROXIES", "B24PAY_CALLBACK_HOSTS", "B24PAY_PORTAL_PROXY"),
 )
 WORDS = (
     *(
@@ -55,6 +55,8 @@ WORDS = (
         "10.0.0.0/8, ::1",
         "10.1/8",
         "shop.example, *.example.org",
+        "http://proxy:3128",
+        "http://u:w@proxy:3128",
         "https://shop.example",
     ),
 )

@@ -67,6 +67,7 @@ def test_every_variable_is_read():
             "B24PAY_RETENTION_DAYS": "4",
             "B24PAY_LOG_LEVEL": "Debug",
             "B24PAY_LOG_FORMAT": "JSON",
+            "B24PAY_PORTAL_PROXY": "http://user:word@proxy:3128",
         },
         require=WORKER,
     )
@@ -76,6 +77,7 @@ def test_every_variable_is_read():
     assert settings.allow_insecure_portals is True
     assert (settings.http_total_s, settings.portal_cut_s, settings.lease_s, settings.quiet_s) == (1.5, 2, 3, 3.5)
     assert settings.retention_days == 4
+    assert settings.portal_proxy_url == "http://user:word@proxy:3128"
     assert (settings.log_level, settings.log_format) == (LogLevel.DEBUG, LogFormat.JSON)
 
 
