@@ -1,77 +1,49 @@
-"""Payments of which nobody knows whether they were paid, each with what an operator has to know to decide."""
+"""The page of doubts: what only a read-back or a person moves on, longest first within a portal's page."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
-from ledger.ledger import LaneView
-from ledger.payment import Payment, State
-from web.pages.meanings import Meaning, meaning_of_hold, meaning_of_reading
+from aiohttp import web
 
+from web.api.bodies import validated
+from web.api.door import ledger_of
+from web.api.doubts import DOUBTS
+from web.api.listing import Listing, lanes_of
+from web.api.models import DoubtsQuery
+from web.pages.questions import doubt_of
+from web.pages.rendering import render
+from web.parts import PARTS, Parts
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
-    """One doubt. `unpaid_from`: before this moment nobody may call it unpaid; None where it may be said now."""
-
-    payment: Payment
-    since: datetime
-    why: str
-    unpaid_from: datetime | None
-    next_read: str
-    reading: Meaning | None  # why the latest read-back gave no answer
-    hold: Meaning | None
-    to_do: str
-
-    @property
-    def may_be_resolved(self) -> bool:
-        """What is queued is read first and then sent or not; only what was sent is a person's to decide."""
-        return self.payment.state is State.IN_DOUBT
+HERE: Final = "/doubts"
+PAGE: Final = 50
 
 
-def doubt_of(payment: Payment, lane: LaneView | None, now: datetime) -> Doubt:
-    """One doubt as it stands now; `now` is the ledger's clock."""
-    error, held = payment.last_read_error, lane.held if lane else None
-    reading = meaning_of_reading(error) if error else None
-    hold = meaning_of_hold(held.code, held.remedy) if held else None
-    quiet = payment.quiet_until
-    return Doubt(
-        payment=payment,
-        since=payment.sent_at or payment.enqueued_at,
-        why=_why(payment),
-        unpaid_from=quiet if quiet is not None and quiet > now else None,
-        next_read=_next_read(lane, now),
-        reading=reading,
-        hold=hold,
-        to_do=_to_do(lane, reading, hold),
+async def show_doubts(request: web.Request) -> web.Response:
+    """List doubts, each with since when, why, and when it can be decided."""
+    portal, cursor = request.query.get("portal", "").strip(), request.query.get("cursor", "")
+    query = validated(DoubtsQuery, {"portal": portal or None} if portal else {})
+    wrongs = query if isinstance(query, list) else []
+    rows, goes_on = [], None
+    ledger = await ledger_of(request)
+    if not wrongs:
+        rows, goes_on = await Listing(request, ledger, DOUBTS, PAGE, portal or None).page(cursor or None)
+    lanes, at = await lanes_of(ledger, rows), await clock_of(request.app[PARTS])
+    doubts = sorted((doubt_of(row, lanes.get(row.portal), at) for row in rows), key=lambda each: each.since)
+    return render(
+        request,
+        "doubts.html",
+        status=422 if wrongs else 200,
+        title="Doubts",
+        here=HERE,
+        doubts=doubts,
+        goes_on=goes_on,
+        portal=portal,
+        paged=bool(cursor),
+        wrongs=wrongs,
     )
 
 
-def _why(payment: Payment) -> str:
-    if payment.state is State.QUEUED:
-        return "It must be read before it is sent, and could not be read so far."
-    if payment.error is not None and payment.error.code == "ACCEPTED_NOT_PAID":
-        return "The portal said `true`, and nobody has seen yet that the invoice is paid."
-    if payment.error is not None:
-        return f"The portal refused with {payment.error.code}, and something may have been saved before it did."
-    if payment.deaths:
-        return "A worker died while it was sent."
-    return "It was sent, and no trustworthy answer came back."
-
-
-def _next_read(lane: LaneView | None, now: datetime) -> str:
-    if lane is None:
-        return "never: the portal was removed"
-    if lane.held is not None:
-        return "when the lane goes on"
-    if lane.owner is not None or lane.due_at is None or lane.due_at <= now:
-        return "now"
-    return f"at {lane.due_at:%H:%M:%S} UTC, or later"
-
-
-def _to_do(lane: LaneView | None, reading: Meaning | None, hold: Meaning | None) -> str:
-    if lane is None:
-        return "Add the portal again with `b24pay portal add`; then it is read."
-    if hold is not None:
-        return f"Its lane is held ({hold.code}). {hold.to_do}"
-    if reading is not None:
-        return reading.to_do
-    return "Nothing: it is read back by itself. An unpaid counts when the call can no longer run."
+async def clock_of(parts: Parts) -> datetime:
+    """The ledger's clock, by which quiet times go."""
+    seconds, micros = await parts.redis.time()
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)

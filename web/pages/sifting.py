@@ -69,14 +69,14 @@ def filters_of(request: web.Request) -> Filters:
     text = given.get("q", "").strip()
     typed = {name: given.get(name, "").strip() for name in _FIELDS}
     states = [each for each in given.getall("state", []) if each]
-    data: dict[str, object] = {name: _moment(value) for name, value in typed.items() if value}
+    data: dict[str, object] = {name: moment(value) for name, value in typed.items() if value}
     read = validated(PaymentsQuery, {**data, "state": states, "limit": str(PAGE)})
     wrongs = read if isinstance(read, list) else []
     query = None if isinstance(read, list) else read
     return Filters(text=text, typed=typed, states=states, query=query, wrongs=wrongs)
 
 
-def _moment(value: str) -> str:
+def moment(value: str) -> str:
     """Moments are UTC on every page."""
     if not _MINUTES.fullmatch(value):
         return value

@@ -10,7 +10,17 @@ from ledger.callbacks import CallbackState, Delivered
 from ledger.payment import Destination, PortalKey
 from ledger.redis.lookups import LANES_AT_ONCE, Beside, Lookups
 from tests.conformance.ledger.server import _SCRIPTS, ServerWorld
-from tests.conformance.ledger.world import PAID, PORTAL, accepted, an_ask, open_one, settle, take_one
+from tests.conformance.ledger.world import (
+    PAID,
+    PORTAL,
+    REFUSED,
+    accepted,
+    an_ask,
+    ended,
+    open_one,
+    settle,
+    take_one,
+)
 
 SHOP = Destination("shop.example", "https://shop.example/paid?secret=1")
 
@@ -89,3 +99,20 @@ async def test_names_are_bounded(world: ServerWorld, lookups: Lookups):
         await open_one(world, f"h{n:02}", portal=PortalKey(PORTAL))
     beside = await lookups.beside("h00")
     assert (len(beside.handles), beside.names) == (50, 69)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 20])
+async def test_what_has_ended_lately_is_counted(world: ServerWorld, lookups: Lookups, count: int):
+    """Paid and failed, and nothing that ended before."""
+    await ended(world, PAID, "old-1", "old-2")
+    await world.pass_time(400)
+    asks = [an_ask(f"h{n}", invoice_id=10 + n) for n in range(count + 1)]
+    await world.ledger.open(asks)
+    lease = await take_one(world)
+    claim = await world.ledger.claim(lease, count + 1)
+    await settle(world, lease, claim.payments[:count], PAID)
+    await settle(world, lease, claim.payments[count:], REFUSED)
+    assert await lookups.ended([PORTAL, "nobody"], 300) == {PORTAL: count + 1, "nobody": 0}
+    await world.pass_time(301)
+    assert await lookups.ended([PORTAL], 300) == {PORTAL: 0}
+    assert await lookups.ended([], 300) == {}

@@ -113,6 +113,7 @@ def test_every_step_says_what_it_may_do_without_memory():
     readers = {
         "find",
         "find_invoice",
+        "count_ended",
         "find_beside",
         "find_invoices",
         "find_named",
