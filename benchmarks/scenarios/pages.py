@@ -13,6 +13,7 @@ from statistics import median
 import aiohttp
 
 from access.roles import Role
+from access.sessions import Sessions
 from access.tokens import Tokens
 from benchmarks.filling import PAID, RARE, REFUSED, UNPAID, UNSURE, fill
 from benchmarks.stage import UNLIMITED, Portal, Stage, a_stage, until
@@ -34,8 +35,8 @@ async def run(*, quick: bool) -> Table:
         began = time.monotonic()
         await fill_all(stage, portals, count)
         table.notes.append(f"the ledger was filled in {time.monotonic() - began:.0f} s")
-        address, token = await a_web(stage)
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        address, session_id = await a_web(stage)
+        async with aiohttp.ClientSession(headers={"Cookie": f"b24pay={session_id}"}) as session:
             for name, path in await pages(stage, portals):
                 await measure(table, session, name, address + path)
     return table
@@ -57,14 +58,14 @@ async def fill_all(stage: Stage, portals: Sequence[Portal], count: int) -> None:
 
 
 async def a_web(stage: Stage) -> tuple[str, str]:
-    """A web process as in the Procfile; its address, and a token of an operator."""
+    """A web process as in the Procfile; its address, and the session of an operator."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     process = stage.start("web", command_of("web"), B24PAY_WEB_LISTEN=f"127.0.0.1:{port}")
     await until(lambda: b'"web.started"' in process.log.read_bytes())
     issued = await Tokens(stage.redis).create("bench", Role.OPERATOR)
-    return f"http://127.0.0.1:{port}", issued.text
+    return f"http://127.0.0.1:{port}", await Sessions(stage.redis).begin(issued.token.id)
 
 
 async def pages(stage: Stage, portals: Sequence[Portal]) -> list[tuple[str, str]]:
