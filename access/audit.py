@@ -31,6 +31,7 @@ class Origin(StrEnum):
 
     CLI = "cli"
     HTTP = "http"
+    WEB = "web"  # a page of the dashboard
 
 
 class Outcome(StrEnum):

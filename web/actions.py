@@ -113,11 +113,11 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _intent(request: web.Request, what: str, subjects: list[str]) -> Intent:
-    principal = request[PRINCIPAL]
+    principal, route = request[PRINCIPAL], route_of(request)
     return Intent(
         who=principal.name,
         role=principal.role.value,
-        origin=Origin.HTTP,
+        origin=Origin.WEB if route is not None and route.page else Origin.HTTP,
         what=what,
         subjects=subjects,
         request_id=request[REQUEST_ID],

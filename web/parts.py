@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from access.audit import Audit
 from access.gate import Gate
+from access.sessions import Sessions
 from access.tokens import Tokens
 from bitrix24.client import Client
 from bitrix24.doors import Doors
@@ -20,6 +21,7 @@ from config.settings import Settings
 from ledger.redis import RedisLedger
 from ledger.redis.lookups import Lookups
 from limiter.redis import RedisLimiter
+from metrics.glances import Glances
 from metrics.standing import Looks
 
 # A handful of steps each; what is more waits for a free connection.
@@ -42,10 +44,12 @@ class Parts:
     client: Client
     tokens: Tokens
     gate: Gate
+    sessions: Sessions
     audit: Audit
     looks: Looks
     lookups: Lookups
     limiter: RedisLimiter
+    glances: Glances
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -79,10 +83,12 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             client=client,
             tokens=tokens,
             gate=Gate(tokens),
+            sessions=Sessions(redis),
             audit=Audit(redis, retention_s=retention_s),
             looks=Looks(redis, broker, registry),
             lookups=Lookups(redis),
             limiter=RedisLimiter(redis),
+            glances=Glances(redis),
         )
 
 

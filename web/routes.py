@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from access.roles import CHANGERS, PAYERS, READERS, Role
+from access.roles import CHANGERS, PAYERS, READERS, WATCHERS, Role
 from web.actions import CANCEL, HOLD, RESEND, RESOLVE, RESUME, RETRY, VERIFY
 from web.api.accepting import accept
 from web.api.callbacks import list_callbacks, resend_callback
@@ -15,6 +15,10 @@ from web.health import is_alive, is_ready
 from web.install import install
 from web.metrics import metrics
 from web.openapi import show_document, show_page
+from web.pages.assets import show_asset
+from web.pages.live import watch
+from web.pages.overview import show_overview
+from web.pages.signing import show_sign_in, sign_in, sign_out
 
 # An event of Bitrix24 has about 1,500 bytes.
 SMALL_BODY: Final = 65_536
@@ -27,7 +31,8 @@ EVERYBODY: Final[frozenset[Role]] = frozenset()
 class Route:
     """One route. No roles: it asks for no token (health, and doors that verify their callers themselves).
 
-    Whatever an operator changes has an `action`, the name under which the audit knows it: `portal.hold`.
+    Whatever an operator changes has an `action`, the name under which the audit knows it: `portal.hold`. A `page` is
+    for people: a session's cookie opens it, where a bearer token opens everything else, and it is no part of the API.
     """
 
     method: str
@@ -36,6 +41,7 @@ class Route:
     roles: frozenset[Role]
     largest_body: int = SMALL_BODY  # bytes
     action: str | None = None
+    page: bool = False
 
 
 def _open(method: str, path: str, handler: Handler) -> Route:
@@ -48,6 +54,18 @@ def _read(path: str, handler: Handler) -> Route:
 
 def _change(path: str, handler: Handler, action: str) -> Route:
     return Route(method="POST", path=path, handler=handler, roles=CHANGERS, largest_body=SMALL, action=action)
+
+
+def _page(path: str, handler: Handler) -> Route:
+    return Route(method="GET", path=path, handler=handler, roles=WATCHERS, page=True)
+
+
+def _form(path: str, handler: Handler, action: str) -> Route:
+    return Route(method="POST", path=path, handler=handler, roles=CHANGERS, action=action, page=True)
+
+
+def _door(method: str, path: str, handler: Handler) -> Route:
+    return Route(method=method, path=path, handler=handler, roles=EVERYBODY, page=True)
 
 
 ROUTES: Final = (
@@ -73,4 +91,11 @@ ROUTES: Final = (
     _read("/docs", show_page),
     _read("/v1/callbacks", list_callbacks),
     _change("/v1/callbacks/{id}/resend", resend_callback, RESEND),
+    # The dashboard: pages and their forms. What stands above is the API.
+    _door("GET", "/sign-in", show_sign_in),
+    _door("POST", "/sign-in", sign_in),
+    Route(method="POST", path="/sign-out", handler=sign_out, roles=WATCHERS, page=True),
+    _door("GET", "/static/{name}", show_asset),
+    _page("/live", watch),
+    _page("/", show_overview),
 )

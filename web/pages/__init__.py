@@ -1,1 +1,1 @@
-"""The dashboard's pages: what they show, as plain values made of the ledger, the registry and the limiter."""
+"""The dashboard: pages that the server writes, for people in a browser. `rendering.py` says how a page is made."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from ledger.ledger import LaneView
 from ledger.payment import OPEN, State
 from ledger.redis import RedisLedger
+from tasks.payment import PORTAL
 from web.api.bodies import required
 from web.api.door import lane_of, ledger_of
 from web.api.models import ChangeRequest, HoldRequest
@@ -22,7 +23,6 @@ from web.pages.rendering import render
 from web.pages.turning import back_to, told_on
 from web.parts import PARTS
 from web.problems import Problem
-from tasks.payment import PORTAL
 
 HERE: Final = "/portals"
 PAGE: Final = 50
