@@ -19,6 +19,7 @@ COPY web/ web/
 COPY access/ access/
 COPY metrics/ metrics/
 COPY callbacks/ callbacks/
+COPY reconciling/ reconciling/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/

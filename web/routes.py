@@ -16,8 +16,14 @@ from web.install import install
 from web.metrics import metrics
 from web.openapi import show_document, show_page
 from web.pages.assets import show_asset
+from web.pages.doubts import show_doubts
 from web.pages.live import watch
 from web.pages.overview import show_overview
+from web.pages.payments import cancel_payment, resolve_doubt, retry_payment, show_payments, verify_doubt
+from web.pages.payments import show_payment as show_payment_page
+from web.pages.portals import hold_portal, resume_portal, show_portals
+from web.pages.portals import show_portal as show_portal_page
+from web.pages.runs import go_on, show_run
 from web.pages.signing import show_sign_in, sign_in, sign_out
 
 # An event of Bitrix24 has about 1,500 bytes.
@@ -98,4 +104,22 @@ ROUTES: Final = (
     _door("GET", "/static/{name}", show_asset),
     _page("/live", watch),
     _page("/", show_overview),
+    _page("/portals", show_portals),
+    _page("/portals/{key}", show_portal_page),
+    _form("/portals/{key}/hold", hold_portal, HOLD),
+    _form("/portals/{key}/resume", resume_portal, RESUME),
+    _page("/payments", show_payments),
+    _page("/payments/{id}", show_payment_page),
+    _form("/payments/{id}/retry", retry_payment, RETRY),
+    _form("/payments/{id}/cancel", cancel_payment, CANCEL),
+    _form("/payments/{id}/verify", verify_doubt, VERIFY),
+    _form("/payments/{id}/resolve", resolve_doubt, RESOLVE),
+    _page("/doubts", show_doubts),
+    # One change of all that match. A step of a run is half a second's work, written down in portions of a hundred.
+    _page("/bulk/retry", show_run),
+    _page("/bulk/cancel", show_run),
+    _page("/bulk/verify", show_run),
+    _form("/bulk/retry", go_on, RETRY),
+    _form("/bulk/cancel", go_on, CANCEL),
+    _form("/bulk/verify", go_on, VERIFY),
 )

@@ -45,6 +45,7 @@ FOLDERS = (
     "bitrix24",
     "ledger",
     "limiter",
+    "reconciling",
     "cli",
     "emulator",
     "chaos",

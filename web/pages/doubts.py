@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from ledger.payment import Payment
 from web.api.bodies import validated
 from web.api.door import ledger_of
 from web.api.doubts import DOUBTS
@@ -23,7 +24,8 @@ async def show_doubts(request: web.Request) -> web.Response:
     portal, cursor = request.query.get("portal", "").strip(), request.query.get("cursor", "")
     query = validated(DoubtsQuery, {"portal": portal or None} if portal else {})
     wrongs = query if isinstance(query, list) else []
-    rows, goes_on = [], None
+    rows: list[Payment] = []
+    goes_on = None
     ledger = await ledger_of(request)
     if not wrongs:
         rows, goes_on = await Listing(request, ledger, DOUBTS, PAGE, portal or None).page(cursor or None)

@@ -1,4 +1,4 @@
-"""The page of failures: failed payments by code, each with its meaning, where it happens, and the way to re-drive it."""
+"""The page of failures: by code, each with its meaning, where it happens, and the way to re-drive it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from web.access import PRINCIPAL
 from web.api.door import ledger_of, may_touch
 from web.pages.meanings import Meaning, meaning_of
 from web.pages.rendering import render
+from web.parts import PARTS
 
 HERE: Final = "/failures"
 # Codes and portals that are told one by one; a person reads no more.
@@ -52,6 +53,7 @@ async def show_failures(request: web.Request) -> web.Response:
         portal=portal,
         total=sum(row.count for row in rows),
         counting=any(row.counting for row in rows),
+        retention_days=request.app[PARTS].settings.retention_days,
     )
 
 

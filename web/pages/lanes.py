@@ -1,6 +1,6 @@
 """One portal as its page shows it: the lane, the pace it is asked at, and how long its backlog will take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,6 +144,6 @@ def possible_per_s(limits: Limits, pace: Pace) -> float | None:
     return min(by_requests, pace.execution_limit_s / limits.execution_window_s / pace.command_s)
 
 
-def by_key(stored: "list[StoredPortal] | tuple[StoredPortal, ...]") -> Mapping[str, StoredPortal]:
+def by_key(stored: Sequence[StoredPortal]) -> Mapping[str, StoredPortal]:
     """Stored portals by their keys."""
     return {each.key: each for each in stored}

@@ -15,7 +15,7 @@ from web.api.models import ChangeRequest, ResolveRequest
 from web.api.payments import ALLOWED, change
 from web.pages.entering import form_of
 from web.pages.meanings import meaning_of, meaning_of_hold, meaning_of_reading
-from web.pages.questions import doubt_of
+from web.pages.questions import doubt_of, next_of
 from web.pages.rendering import render
 from web.pages.sifting import filters_of, find
 from web.pages.steps import steps_of
@@ -42,6 +42,7 @@ async def show_payments(request: web.Request) -> web.StreamResponse:
         filters=filters,
         found=found,
         states=list(State),
+        retention_days=request.app[PARTS].settings.retention_days,
     )
 
 
@@ -118,6 +119,7 @@ async def _page(request: web.Request, payment: Payment, problem: Problem | None 
         here=HERE,
         payment=payment,
         path=path_of(payment),
+        next=next_of(payment, lane),
         lane=lane,
         hold=meaning_of_hold(held.code, held.remedy) if held else None,
         meaning=meaning_of(payment.error) if payment.error else None,

@@ -28,6 +28,11 @@ def in_path(text: object) -> str:
     return quote(str(text), safe="")
 
 
+def for_field(text: str) -> str:
+    """A moment as the field of a browser takes it."""
+    return text.replace("+00:00", "").removesuffix("Z")
+
+
 def evidence_word(evidence: Evidence | None) -> str:
     """Why a payment is called paid."""
     return _PROOFS[evidence] if evidence else "without a proof"
@@ -37,5 +42,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "visible": visible,
     "asked": asked,
     "in_path": in_path,
+    "for_field": for_field,
     "evidence_word": evidence_word,
 }

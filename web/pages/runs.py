@@ -88,9 +88,7 @@ async def _preview(request: web.Request, kind: Kind, problem: Problem | None = N
 
 async def _kind(request: web.Request, given: Mapping[str, str]) -> Kind:
     """Which payments are meant; raises Problem. What comes after this moment is not."""
-    verb = request.match_info["verb"]
-    if verb not in set(Verb):
-        raise Problem(404, "not-found", "There is no such change.", "See the failures, the doubts, or the payments.")
+    verb = request.path.rpartition("/")[2]
     asked = {name: moment(value) for name, value in given.items() if value}
     query = required(PaymentsQuery, asked)
     now = await clock_of(request.app[PARTS])
