@@ -35,7 +35,7 @@ _PLAN: Final = "The portal's plan does not include REST, or its subscription has
 _METHOD: Final = "The portal does not have the method that pays invoices."
 _CRM: Final = "The portal has no invoices: its CRM is missing."
 _SAYS: Final = {
-    "ACCEPTED_NOT_PAID": "The portal said `true` and did not pay: the invoice was read back and is unpaid.",
+    "ACCEPTED_NOT_PAID": "The portal said true and did not pay: the invoice was read back and is unpaid.",
     "ACCESS_DENIED": "The credential's user may not do this.",
     "ANOTHER_PORTAL": "The credential belongs to another portal.",
     "APPLICATION_NOT_FOUND": _APPLICATION,

@@ -49,7 +49,7 @@ def _why(payment: Payment) -> str:
     if payment.state is State.QUEUED:
         return "It must be read before it is sent, and could not be read so far."
     if payment.error is not None and payment.error.code == "ACCEPTED_NOT_PAID":
-        return "The portal said `true`, and nobody has seen yet that the invoice is paid."
+        return "The portal said true, and nobody has seen yet that the invoice is paid."
     if payment.error is not None:
         return f"The portal refused with {payment.error.code}, and something may have been saved before it did."
     if payment.deaths:
@@ -74,7 +74,7 @@ def _to_do(lane: LaneView | None, reading: Meaning | None, hold: Meaning | None)
         return f"Its lane is held ({hold.code}). {hold.to_do}"
     if reading is not None:
         return reading.to_do
-    return "Nothing: it is read back by itself. An unpaid counts when the call can no longer run."
+    return "Nothing: it is read back by itself."
 
 
 def next_of(payment: Payment, lane: LaneView | None) -> str:
