@@ -25,6 +25,7 @@ RESOLVE: Final = "doubt.resolve"
 HOLD: Final = "portal.hold"
 RESUME: Final = "portal.resume"
 RESEND: Final = "callback.resend"
+RECONCILE: Final = "portal.reconcile"
 _BEGUN: Final = web.RequestKey("begun", dict)  # the id of the intent's row under "id", until its ending is written
 _REFUSALS: Final = range(400, 500)
 

@@ -4,18 +4,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from access.roles import CHANGERS, PAYERS, READERS, WATCHERS, Role
-from web.actions import CANCEL, HOLD, RESEND, RESOLVE, RESUME, RETRY, VERIFY
+from web.actions import CANCEL, HOLD, RECONCILE, RESEND, RESOLVE, RESUME, RETRY, VERIFY
 from web.api.accepting import accept
 from web.api.callbacks import list_callbacks, resend_callback
 from web.api.doubts import list_doubts, resolve, verify
 from web.api.payments import SMALL, cancel, list_payments, retry, show_payment
 from web.api.portals import hold, list_portals, resume, show_portal
+from web.api.reconciling import reconcile
 from web.guards import Handler
 from web.health import is_alive, is_ready
 from web.install import install
 from web.metrics import metrics
 from web.openapi import show_document, show_page
 from web.pages.assets import show_asset
+from web.pages.comparing import LARGEST, go_on_comparing, show_comparison
 from web.pages.doubts import show_doubts
 from web.pages.live import watch
 from web.pages.overview import show_overview
@@ -93,6 +95,8 @@ ROUTES: Final = (
     _read("/v1/portals/{key}", show_portal),
     _change("/v1/portals/{key}/hold", hold, HOLD),
     _change("/v1/portals/{key}/resume", resume, RESUME),
+    # It changes nothing, and it spends requests that the portal admits.
+    Route(method="GET", path="/v1/portals/{key}/reconcile", handler=reconcile, roles=CHANGERS),
     _read("/openapi.json", show_document),
     _read("/docs", show_page),
     _read("/v1/callbacks", list_callbacks),
@@ -122,4 +126,14 @@ ROUTES: Final = (
     _form("/bulk/retry", go_on, RETRY),
     _form("/bulk/cancel", go_on, CANCEL),
     _form("/bulk/verify", go_on, VERIFY),
+    _page("/reconcile", show_comparison),
+    Route(
+        method="POST",
+        path="/reconcile",
+        handler=go_on_comparing,
+        roles=CHANGERS,
+        largest_body=LARGEST,
+        action=RECONCILE,
+        page=True,
+    ),
 )
