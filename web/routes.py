@@ -16,9 +16,11 @@ from web.install import install
 from web.metrics import metrics
 from web.openapi import show_document, show_page
 from web.pages.assets import show_asset
+from web.pages.audit import show_audit
 from web.pages.live import watch
 from web.pages.overview import show_overview
 from web.pages.signing import show_sign_in, sign_in, sign_out
+from web.pages.workers import show_workers
 
 # An event of Bitrix24 has about 1,500 bytes.
 SMALL_BODY: Final = 65_536
@@ -98,4 +100,6 @@ ROUTES: Final = (
     _door("GET", "/static/{name}", show_asset),
     _page("/live", watch),
     _page("/", show_overview),
+    _page("/workers", show_workers),
+    _page("/audit", show_audit),
 )

@@ -59,7 +59,8 @@ class Form:
 
 def form_of(request: web.Request) -> Form:
     """The form that was sent to this page; it has been checked already."""
-    return Form(request[_FIELDS])
+    fields = request[_FIELDS]
+    return Form(fields)
 
 
 def form_key_of(request: web.Request) -> str:
