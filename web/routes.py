@@ -17,6 +17,7 @@ from web.install import install
 from web.metrics import metrics
 from web.openapi import show_document, show_page
 from web.pages.assets import show_asset
+from web.pages.audit import show_audit
 from web.pages.comparing import LARGEST, go_on_comparing, show_comparison
 from web.pages.doubts import show_doubts
 from web.pages.live import watch
@@ -27,6 +28,7 @@ from web.pages.portals import hold_portal, resume_portal, show_portals
 from web.pages.portals import show_portal as show_portal_page
 from web.pages.runs import go_on, show_run
 from web.pages.signing import show_sign_in, sign_in, sign_out
+from web.pages.workers import show_workers
 
 # An event of Bitrix24 has about 1,500 bytes.
 SMALL_BODY: Final = 65_536
@@ -136,4 +138,6 @@ ROUTES: Final = (
         action=RECONCILE,
         page=True,
     ),
+    _page("/workers", show_workers),
+    _page("/audit", show_audit),
 )

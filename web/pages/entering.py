@@ -59,7 +59,8 @@ class Form:
 
 def form_of(request: web.Request) -> Form:
     """The form that was sent to this page; it has been checked already."""
-    return Form(request[_FIELDS])
+    fields = request[_FIELDS]
+    return Form(fields)
 
 
 def form_key_of(request: web.Request) -> str:
@@ -157,7 +158,8 @@ async def _checked_form(request: web.Request, route: "Route") -> dict[str, list[
     if not _is_from_our_page(request):
         cause = "The form was not sent from a page of this dashboard."
         raise Problem(403, "foreign-form", cause, "Open the page here, and send it from there.")
-    fields = await _read(request)
+    # A page that brings along what it has found so far may send more than others.
+    fields = await _read(request.clone(client_max_size=route.largest_body))
     given = fields.pop(FORM_KEY, [""])[0]
     if route.roles and not hmac.compare_digest(given.encode(), form_key_of(request).encode()):
         cause = "The form belongs to another session, or to a page that is too old."
