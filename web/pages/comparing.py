@@ -4,6 +4,7 @@ As with bulk changes, a comparison is made of short requests, and its page sends
 portal, so it goes on only while somebody looks. What was found so far travels with the page.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -28,8 +29,9 @@ from web.problems import Problem
 
 HERE: Final = "/reconcile"
 LARGEST: Final = 262_144  # bytes of what was found so far
-# No page is begun after so long; one under way is waited for.
-_WITHIN_S: Final = 1.5
+# No page of a comparison is begun after so long; one under way is waited for. Each step is two rows of the audit, so it
+# is no shorter, and it waits itself where the portal has no request to spare for a moment.
+_WITHIN_S: Final = 4.0
 # A portal that is asked when it has nothing to spare is asked again no sooner.
 _WAIT_LEAST_S: Final = 1.0
 MOST_FOUND: Final = 200
@@ -131,8 +133,10 @@ async def _advance(request: web.Request, portal: str, query: ReconcileQuery, sta
         standing.cursor = cursors.written(page.cursor, portal) if page.cursor else None
         standing.wait_s, standing.reason, standing.stop = page.wait_s, page.reason, page.stop
         standing.ended = page.cursor is None
-        if standing.ended or page.stop or page.wait_s or time.monotonic() >= ends_at:
+        wait_s = max(_WAIT_LEAST_S, page.wait_s) if page.wait_s else 0.0
+        if standing.ended or page.stop or time.monotonic() + wait_s >= ends_at:
             return f"{before.period.since:%Y-%m-%d %H:%M:%S} to {before.period.until:%Y-%m-%d %H:%M:%S} UTC"
+        await asyncio.sleep(wait_s)
         query = required(ReconcileQuery, {"cursor": standing.cursor})
 
 

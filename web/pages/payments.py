@@ -32,7 +32,7 @@ async def show_payments(request: web.Request) -> web.StreamResponse:
     filters = filters_of(request)
     found = await find(request, await ledger_of(request), filters)
     if filters.text and found.only is not None:
-        raise web.HTTPSeeOther(path_of(found.only))
+        return web.Response(status=303, headers={"Location": path_of(found.only)})
     return render(
         request,
         "payments.html",

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from ledger.payment import Evidence
+from markupsafe import Markup, escape
+
+from ledger.payment import CODE_LIMIT, Evidence
 
 _PROOFS: Final = {
     Evidence.READ_BACK: "read back: PAYED = Y was seen",
@@ -33,6 +35,17 @@ def for_field(text: str) -> str:
     return text.replace("+00:00", "").removesuffix("Z")
 
 
+def ticked(text: str) -> Markup:
+    """A sentence of ours, with what stands between backticks as code."""
+    parts = [escape(visible(part)) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+def can_filter(code: str | None) -> bool:
+    """Whether a list can be asked for a code: a portal may send what no address can name."""
+    return bool(code) and len(code or "") <= CODE_LIMIT and (code or "").isprintable()
+
+
 def evidence_word(evidence: Evidence | None) -> str:
     """Why a payment is called paid."""
     return _PROOFS[evidence] if evidence else "without a proof"
@@ -42,6 +55,8 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "visible": visible,
     "asked": asked,
     "in_path": in_path,
+    "can_filter": can_filter,
+    "ticked": ticked,
     "for_field": for_field,
     "evidence_word": evidence_word,
 }
