@@ -20,6 +20,7 @@ from web.pages.assets import show_asset
 from web.pages.audit import show_audit
 from web.pages.comparing import LARGEST, go_on_comparing, show_comparison
 from web.pages.doubts import show_doubts
+from web.pages.failures import show_failures
 from web.pages.live import watch
 from web.pages.overview import show_overview
 from web.pages.payments import cancel_payment, resolve_doubt, retry_payment, show_payments, verify_doubt
@@ -120,6 +121,7 @@ ROUTES: Final = (
     _form("/payments/{id}/cancel", cancel_payment, CANCEL),
     _form("/payments/{id}/verify", verify_doubt, VERIFY),
     _form("/payments/{id}/resolve", resolve_doubt, RESOLVE),
+    _page("/failures", show_failures),
     _page("/doubts", show_doubts),
     # One change of all that match. A step of a run is half a second's work, written down in portions of a hundred.
     _page("/bulk/retry", show_run),

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from ledger.payment import Payment, State
+from ledger.transitions import transitions_of
 from web import actions
 from web.api.bodies import required
 from web.api.door import ledger_of, payment_of
@@ -18,7 +19,6 @@ from web.pages.meanings import meaning_of, meaning_of_hold, meaning_of_reading
 from web.pages.questions import doubt_of, next_of
 from web.pages.rendering import render
 from web.pages.sifting import filters_of, find
-from web.pages.steps import steps_of
 from web.pages.turning import back_to, told_on
 from web.pages.wording import now
 from web.parts import PARTS
@@ -110,7 +110,6 @@ async def _page(request: web.Request, payment: Payment, problem: Problem | None 
     parts = request.app[PARTS]
     lane = (await lanes_of(parts.ledger, [payment])).get(payment.portal)
     held = lane.held if lane else None
-    steps = await steps_of(parts, payment)
     return render(
         request,
         "payment.html",
@@ -126,7 +125,7 @@ async def _page(request: web.Request, payment: Payment, problem: Problem | None 
         reading=meaning_of_reading(payment.last_read_error) if payment.last_read_error else None,
         doubt=doubt_of(payment, lane, now()) if is_open_question(payment) else None,
         beside=await parts.lookups.beside(payment.id),
-        steps=steps,
+        steps=transitions_of(payment),
         may_retry=payment.state is ALLOWED[actions.RETRY],
         may_cancel=payment.state is ALLOWED[actions.CANCEL],
         problem=problem,

@@ -214,14 +214,69 @@ async def test_a_queued_payment_is_cancelled(lobby: Lobby, operator: Browser):
 
 async def test_who_joined_and_who_is_told_stands_on_the_page(lobby: Lobby, operator: Browser):
     """Handles, keys, and the host of a callback without its address."""
-    there = Destination("shop.example", "https://shop.example/told?token=hidden")
+    there = Destination("shop.example", "https://shop.example/told?token=c4nary")
     await made(lobby, None, 1, callback=there, idempotency_key="mine")
     await lobby.parts.ledger.open([_ask("second", "acme", 1)])
     page = await operator.get("/payments/acme-1")
     assert all(each in told(page) for each in ("mine", "second", "shop.example", "when it ends"))
-    assert "hidden" not in page.text
+    assert "c4nary" not in page.text
     await drive(lobby, PAID, 1)
     assert "pending" in told(await operator.get("/payments/acme-1"))
+
+
+# --- failures ---
+
+
+async def test_failures_stand_by_code_with_meaning_place_and_way_on(lobby: Lobby, operator: Browser):
+    """Each code once, the most first; what an operator does next is one click away."""
+    await made(lobby, REFUSED, 1, 2, 3)
+    await made(lobby, OTHER, 4)
+    await made(lobby, REFUSED, 1, 2, portal="globex")
+    page = await operator.get("/failures")
+    text = told(page)
+    assert "6 payments have failed, with 2 codes" in text
+    assert text.index("ERROR_CHECK_FAILURE") < text.index("SOMETHING_NEW")
+    assert "acme (3), globex (2)" in text
+    assert "refused the request before it did anything" in text
+    assert "Pay system with ID=99 not found" in text
+    preview = await operator.get(linked(page, "Retry all 5"))
+    assert "Retry 5 payments" in told(preview)
+    only = await operator.get("/failures?portal=globex")
+    assert "2 payments have failed, with 1 code" in told(only)
+    listed = await operator.get(linked(only, "See them"))
+    assert re.findall(r"/payments/(globex-\d)", listed.text) == ["globex-2", "globex-1"]
+    limited = await lobby.signed_in(Role.VIEWER, name="limited", portals=["globex"])
+    assert "2 payments have failed" in told(await limited.get("/failures"))
+    assert "No payment has failed" in told(await limited.get("/failures?portal=acme"))
+
+
+async def test_why_a_payment_failed_and_its_kind_again_in_four_clicks(lobby: Lobby, operator: Browser):
+    """Search, its page, the preview, begin."""
+    names = await made(lobby, REFUSED, 1, 2, 3)
+    found = await operator.get("/payments?q=2")
+    page = await operator.get(found.headers["Location"])
+    assert "Pay system with ID=99 not found" in told(page)
+    preview = await operator.get(linked(page, "that failed so"))
+    await operator.post("/bulk/retry", {**fields_of(preview), "because": WHY})
+    assert {await state_of(lobby, name) for name in names} == {State.QUEUED}
+
+
+# --- reconcile ---
+
+
+async def test_a_comparison_that_cannot_be_made_says_why(lobby: Lobby, operator: Browser):
+    """An unknown portal, a period that is none, and a portal of which nothing is stored."""
+    await made(lobby, PAID, 1)
+    page = await operator.send("/reconcile", "/reconcile", {"portal": "nobody"})
+    assert (page.status, "is not known" in told(page)) == (422, True)
+    fields = {"portal": "acme", "since": "2026-01-02T00:00", "until": "2026-01-01T00:00"}
+    page = await operator.send("/reconcile", "/reconcile", fields)
+    assert (page.status, "leaves nothing that can have ended" in told(page)) == (422, True)
+    page = await operator.send("/reconcile", "/reconcile", {"portal": "acme"})
+    assert page.status == 200
+    assert "The portal cannot be read: NOT_USABLE" in told(page)
+    [entry] = [each for each in await audit_of(lobby, "portal.reconcile") if each.outcome is Outcome.DONE]
+    assert (entry.origin, entry.subjects) == ("web", ("acme",))
 
 
 # --- doubts ---
@@ -418,6 +473,7 @@ async def test_text_of_others_is_shown_as_text(lobby: Lobby, operator: Browser):
     """Codes, texts, keys, reasons and holds; what cannot be seen is told as its code."""
     await made(lobby, Failed(Refusal(HOSTILE, HOSTILE)), 1)
     [name] = await made(lobby, UNSURE, 2)
+    await lobby.parts.ledger.read_again([name])
     leases, _ = await lobby.parts.ledger.take("test-driver", 1)
     [row] = await lobby.parts.ledger.find([name])
     assert row is not None
