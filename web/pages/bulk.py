@@ -20,6 +20,7 @@ from ledger.payment import Payment, State
 from ledger.redis import RedisLedger
 from ledger.walks import Sought
 from web import actions
+from web.access import PRINCIPAL
 from web.api.door import may_touch
 from web.api.doubts import is_open_question
 from web.api.listing import Listing, Search
@@ -55,6 +56,7 @@ class Kind:
     code: str | None
     since: datetime | None
     until: datetime
+    bounded: bool = False  # a moment was asked for; without one everything until now is meant
 
     @property
     def searches(self) -> Sequence[Search]:
@@ -116,18 +118,15 @@ class Run:
 
     async def preview(self) -> Preview:
         """Look at what matches, without changing anything; it counts no longer than a page may take."""
-        ends_at = time.monotonic() + _COUNT_S
-        count, cursor, sample = 0, None, list[Payment]()
-        while True:
-            rows, cursor = await self._page(_COUNTED_AT_ONCE, cursor)
-            count += len(rows)
-            sample += rows[: SAMPLE - len(sample)]
-            if cursor is None or time.monotonic() >= ends_at:
-                break
-        known = None if cursor is None else await self._of_counts()
-        sent = sum(row.sent_at is not None for row in sample)
+        known = None if self.kind.bounded else await self._of_counts()
+        rows, cursor = await self._page(SAMPLE, None)
+        count, ends_at = len(rows), time.monotonic() + _COUNT_S
+        while known is None and cursor is not None and time.monotonic() < ends_at:
+            more, cursor = await self._page(_COUNTED_AT_ONCE, cursor)
+            count += len(more)
+        sent = sum(row.sent_at is not None for row in rows)
         exact = cursor is None or known is not None
-        return Preview(count=max(count, known or 0), exact=exact, sample=sample, sent_before=sent)
+        return Preview(count=max(count, known or 0), exact=exact, sample=rows, sent_before=sent)
 
     async def step(self, tally: Tally, why: str) -> None:
         """Go on for half a second; `tally.cursor` is None at the end. Each hundred is written down before and after."""
@@ -143,11 +142,19 @@ class Run:
         return await Listing(self.request, self.ledger, self.kind.searches, limit, self.kind.portal).page(cursor)
 
     async def _of_counts(self) -> int | None:
-        """What the lane itself counts, where nothing but its state is asked for."""
-        kind, state = self.kind, {Verb.RETRY: State.FAILED, Verb.CANCEL: State.QUEUED}.get(self.kind.verb)
-        if kind.code or kind.since or state is None or kind.portal is None or not may_touch(self.request, kind.portal):
-            return None
-        return sum(lane.counts[state] for lane in await self.ledger.lanes([kind.portal]))
+        """What the ledger counts anyway, where the kind is one that it counts."""
+        kind, allowed = self.kind, self.request[PRINCIPAL].portals
+        portals = [kind.portal] if kind.portal else sorted(allowed) if allowed is not None else None
+        if kind.portal and not may_touch(self.request, kind.portal):
+            return 0
+        if kind.verb is Verb.RETRY:
+            rows = await self.ledger.figures.failures(portals)
+            named = all(row.code is not None for row in rows)
+            if kind.code is None or named:
+                return sum(row.count for row in rows if kind.code in (None, row.code))
+        if kind.verb is Verb.CANCEL and kind.code is None and portals is not None:
+            return sum(lane.counts[State.QUEUED] for lane in await self.ledger.lanes(portals))
+        return None
 
     async def _portion(self, rows: Sequence[Payment], tally: Tally, why: str) -> None:
         verb = self.kind.verb

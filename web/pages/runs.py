@@ -93,7 +93,12 @@ async def _kind(request: web.Request, given: Mapping[str, str]) -> Kind:
     query = required(PaymentsQuery, asked)
     now = await clock_of(request.app[PARTS])
     return Kind(
-        verb=Verb(verb), portal=query.portal, code=query.code, since=query.since, until=min(query.until or now, now)
+        verb=Verb(verb),
+        portal=query.portal,
+        code=query.code,
+        since=query.since,
+        until=min(query.until or now, now),
+        bounded=bool(query.since or query.until),
     )
 
 
