@@ -29,13 +29,16 @@ class Series:
     values: Sequence[float]
 
 
-def columns(series: Sequence[Series], *, told: str) -> Markup:
-    """Series on top of each other, one column for each moment; `told` says what is seen."""
+def columns(series: Sequence[Series], *, told: str, line: Sequence[float] = (), top: float | None = None) -> Markup:
+    """Series on top of each other, one column for each moment, and a line in front; `told` says what is seen."""
     moments = max((len(each.values) for each in series), default=0)
     totals = [sum(each.values[n] for each in series) for n in range(moments)]
-    top = nice_top(max(totals, default=0))
+    top = top or nice_top(max([*totals, *line], default=0))
     parts = [_DEFS, _lines(moments)]
     parts += [_column(n, [(each.kind, each.values[n]) for each in series], top) for n in range(moments)]
+    if line:
+        points = " ".join(f"{n * _STEP + _BAR / 2:.0f},{_HEIGHT - v / top * _HEIGHT:.1f}" for n, v in enumerate(line))
+        parts.append(Markup('<polyline class="line front" points="{}"/>').format(points))
     return _svg("chart columns", moments * _STEP, _HEIGHT, told, Markup("").join(parts))
 
 

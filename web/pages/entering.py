@@ -114,7 +114,7 @@ async def principal_of(request: web.Request, *, counts: bool = True) -> Principa
 def to_the_door(request: web.Request) -> web.Response:
     """Send a browser to the sign-in page, and back here afterwards."""
     back = f"{SIGN_IN}?next={quote(request.path_qs, safe='')}" if request.method == "GET" else SIGN_IN
-    if PART in request.headers:  # a script asked for parts of a page: the whole page has to go
+    if PART in request.headers or request.headers.get("Accept") == "text/event-stream":  # a script: the page has to go
         return web.Response(status=401)
     return web.Response(status=303, headers={"Location": back})
 

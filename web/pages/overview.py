@@ -1,6 +1,7 @@
 """`/`: is money moving, what is stuck and why, and what is safe to do."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,7 +14,8 @@ from web.access import PRINCIPAL
 from web.api.door import ledger_of
 from web.pages.condition import Figures, facts, of_all, of_some, safe_steps, verdict
 from web.pages.rendering import render
-from web.pages.wording import short, state_word
+from web.pages.throughput import MINUTES, throughput
+from web.pages.wording import now, short, state_word
 from web.parts import PARTS
 
 # More do not help anybody at a glance; the page of portals has them all.
@@ -33,11 +35,12 @@ async def show_overview(request: web.Request) -> web.Response:
     if me.portals is None:
         held = await ledger.lanes(await parts.glances.held(_MOST_HELD)) if glance.lanes.held else []
         figures, standing = of_all(glance), await parts.looks.look()
+        hour = throughput(await ledger.figures.minutes(now() - timedelta(minutes=MINUTES)), now())
         busy = [lane for lane in glance.lanes.first if sum(lane.counts[state] for state in OPEN)][:_MOST_BUSY]
         paces = standing.paces if standing else {}
     else:
         held = await ledger.lanes(sorted(me.portals)[:_MOST_OWN])
-        figures, standing = of_some(held, glance), None
+        figures, standing, hour = of_some(held, glance), None, None
     return render(
         request,
         "overview.html",
@@ -52,7 +55,7 @@ async def show_overview(request: web.Request) -> web.Response:
         paces=paces,
         steps=safe_steps(figures),
         health=facts(glance, standing),
-        throughput=None,
+        throughput=hour,
         **_shares(figures),
     )
 

@@ -28,28 +28,25 @@
   // --- live parts ---------------------------------------------------------------------------------------------------
   const SOONEST_MS = 250, AT_LATEST_MS = 10000, AGAIN_MS = 2000, SILENT_MS = 12000;
   const SERVER_AWAY = "The dashboard's server does not answer.";
-  let stream = null, refreshed = 0, waiting = null, heard = 0;
+  let stream = null, refreshed = 0, waiting = null, heard = 0, opened = 0;
   const pulse = document.getElementById("pulse"), away = document.getElementById("away");
   const show = (state, word) => {
     if (!pulse || pulse.dataset.state === state) return;
     pulse.dataset.state = state;
     pulse.querySelector("[data-word]").textContent = word;
   };
-  // What somebody has typed, ticked or opened is theirs.
-  const KEPT = {
-    beforeNodeMorphed: (old) => !(old instanceof Element && old.matches("input, select, textarea")),
-    beforeAttributeUpdated: (name, node) => !(name === "open" && node.matches("details, dialog")),
-    beforeNodeRemoved: (node) => !(node instanceof Element && node.matches("details.confirm[open]")),
+  // What somebody is about to do stays as it is under their hands: rows that move could make it another thing.
+  const isBusy = (part) => {
+    const focus = document.activeElement, chosen = getSelection();
+    return (part.contains(focus) && focus.matches("input, select, textarea"))
+      || part.querySelector("details.confirm[open], dialog[open], input[type=checkbox]:checked") !== null
+      || (chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
   };
-  const hasSelection = (part) => {
-    const chosen = getSelection();
-    return chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode);
-  };
+  const KEPT = { beforeAttributeUpdated: (name, node) => !(name === "open" && node.id && node.matches("details")) };
   const draw = (page) => {
     for (const part of document.querySelectorAll("[data-live-part]")) {
       const next = page.getElementById(part.id);
-      if (!next || hasSelection(part)) continue;
-      Idiomorph.morph(part, next.innerHTML, { morphStyle: "innerHTML", ignoreActiveValue: true, callbacks: KEPT });
+      if (next && !isBusy(part)) Idiomorph.morph(part, next.innerHTML, { morphStyle: "innerHTML", callbacks: KEPT });
     }
     grow();
   };
@@ -87,7 +84,7 @@
     stream = new EventSource(body.dataset.live);
     heard = Date.now();
     const on = (name, act) => stream.addEventListener(name, () => { heard = Date.now(); act(); });
-    on("standing", () => { show("live", "live"); gone(false); });
+    on("standing", () => { show("live", "live"); gone(false); if (opened++) changed(); });
     on("change", () => { show("live", "live"); gone(false); changed(); });
     on("away", () => { show("away", "Redis away"); gone(true, "Redis does not answer."); });
     on("beat", () => undefined);
