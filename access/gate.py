@@ -63,6 +63,16 @@ class Gate:
         known = await self._look(token_id) if token_id is not None else None
         if known is None or not _is(known.token, text):
             raise NotAdmitted(Reason.UNKNOWN)
+        return await self._usable(known)
+
+    async def admit_session(self, token_id: str) -> Token:
+        """The usable token that a session was made with; raises NotAdmitted, or RedisError where nobody can say."""
+        known = await self._look(token_id)
+        if known is None:
+            raise NotAdmitted(Reason.UNKNOWN)
+        return await self._usable(known)
+
+    async def _usable(self, known: _Known) -> Token:
         standing = known.token.standing(known.server_time + self._clock() - known.asked_at)
         if standing is not Standing.USABLE:
             raise NotAdmitted(Reason(standing.value))

@@ -18,8 +18,10 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 WHO: Final = web.RequestKey("who", str)  # the name of the token, once it is known
 _ID_HEADER: Final = "X-Request-ID"
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics", "/static/{name}"})
 _POLICY: Final = "Content-Security-Policy"
+# What a response may say for itself: a page that brings its own style, a file that never changes.
+_ITS_OWN: Final = frozenset({_POLICY, "Cache-Control", "Referrer-Policy"})
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     _POLICY: "default-src 'none'; frame-ancestors 'none'",
@@ -29,13 +31,14 @@ _HEADERS: Final = {
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# How a problem is told: as JSON for programs, unless the application has a way for people as well.
+TELL: Final[web.AppKey[Callable[[web.Request, Problem], web.Response]]] = web.AppKey("tell")
 
 
 async def harden(request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers of every response."""
     for name, value in _HEADERS.items():
-        # A page that brings its own style says so in a policy of its own.
-        if name != _POLICY or name not in response.headers:
+        if name not in _ITS_OWN or name not in response.headers:
             response.headers[name] = value
     if REQUEST_ID in request:
         response.headers[_ID_HEADER] = request[REQUEST_ID]
@@ -64,16 +67,22 @@ async def explained(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except Problem as problem:
-        return answer(problem, request[REQUEST_ID])
+        return _told(request, problem)
     except web.HTTPException as error:
-        return answer(of_http(error), request[REQUEST_ID])
+        return _told(request, of_http(error))
     except RedisError as error:
         log.warning("web.ledger_away", error=type(error).__name__)
-        return answer(unavailable("Redis did not answer."), request[REQUEST_ID])
+        return _told(request, unavailable("Redis did not answer."))
     except Exception as error:
         log.exception("web.crashed", error=type(error).__name__)
         cause, step = "A fault of ours.", "Tell the operator the request id; the log has the rest."
-        return answer(Problem(500, "fault", cause, step), request[REQUEST_ID])
+        return _told(request, Problem(500, "fault", cause, step))
+
+
+def _told(request: web.Request, problem: Problem) -> web.Response:
+    if TELL in request.app:
+        return request.app[TELL](request, problem)
+    return answer(problem, request[REQUEST_ID])
 
 
 GUARDS: Final = (noted, explained)

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from access.audit import Audit
 from access.gate import Gate
+from access.sessions import Sessions
 from access.tokens import Tokens
 from bitrix24.client import Client
 from bitrix24.doors import Doors
@@ -19,6 +20,9 @@ from config.addresses import Transport
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
+from ledger.redis.lookups import Lookups
+from limiter.redis import RedisLimiter
+from metrics.glances import Glances
 from metrics.standing import Looks
 from reconciling.reconciler import Reconciler
 
@@ -43,8 +47,12 @@ class Parts:
     client: Client
     tokens: Tokens
     gate: Gate
+    sessions: Sessions
     audit: Audit
     looks: Looks
+    lookups: Lookups
+    limiter: RedisLimiter
+    glances: Glances
     reconciler: Reconciler
 
 
@@ -82,8 +90,12 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             client=client,
             tokens=tokens,
             gate=Gate(tokens),
+            sessions=Sessions(redis),
             audit=Audit(redis, retention_s=retention_s),
             looks=Looks(redis, broker, registry),
+            lookups=Lookups(redis),
+            limiter=RedisLimiter(redis),
+            glances=Glances(redis),
             reconciler=Reconciler(redis, ledger=ledger, registry=registry, client=client, renewal=renewal),
         )
 

@@ -59,8 +59,11 @@ RULES = {
     "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24", "metrics", "callbacks"})),
     # Celery is how payments travel between others; who comes by HTTP writes the ledger, and means by a payment and its
     # result what the producers' door does.
+    # The limiter is read for people to see how fast a portal is asked.
     "web": Rule(
-        frozenset({"config", "bitrix24", "ledger", "access", "tasks", "metrics", "callbacks", "reconciling"}),
+        frozenset(
+            {"config", "bitrix24", "ledger", "limiter", "access", "tasks", "metrics", "callbacks", "reconciling"}
+        ),
         never=CELERY,
     ),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.

@@ -33,18 +33,23 @@ async def reconcile(request: web.Request) -> web.Response:
     """
     query = read_query(request, ReconcileQuery)
     portal = (await lane_of(request, await ledger_of(request))).portal
+    cursor, page = await compare(request, portal, query)
+    goes_on = cursors.written(page.cursor, portal) if page.cursor else None
+    return web.json_response(answers.reconcile_document(portal, cursor.period, page, goes_on))
+
+
+async def compare(request: web.Request, portal: str, query: ReconcileQuery) -> tuple[Cursor, Page]:
+    """One step of a comparison, and where it stood before; raises Problem."""
     reconciler = request.app[PARTS].reconciler
     try:
         cursor = _given(query, portal) or Cursor(await reconciler.period(query.since, query.until))
     except EmptyPeriod as error:
         raise refusal([_wrong("until", "period", f"leaves nothing that can have ended: {error}")]) from None
     try:
-        page = await reconciler.page(portal, cursor)
+        return cursor, await reconciler.page(portal, cursor)
     except RegistryError as error:
         stop = Stop("NOT_USABLE", str(error), f"See what `b24pay portal check {portal}` says.")
-        page = Page(cursor=cursor, stop=stop)
-    goes_on = cursors.written(page.cursor, portal) if page.cursor else None
-    return web.json_response(answers.reconcile_document(portal, cursor.period, page, goes_on))
+        return cursor, Page(cursor=cursor, stop=stop)
 
 
 def _given(query: ReconcileQuery, portal: str) -> Cursor | None:
