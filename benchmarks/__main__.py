@@ -26,6 +26,7 @@ SCENARIOS: Final = (
     "small",
     "million",
     "execution",
+    "http",
 )
 
 
