@@ -1,5 +1,6 @@
 """The gate of one process: which token a text is, with an answer that is two seconds old at the most."""
 
+import asyncio
 import hmac
 import time
 from collections.abc import Callable
@@ -65,6 +66,7 @@ class Gate:
         self._clock = clock
         self._known: dict[str, _Known] = {}  # only ids that exist: strangers cannot make it grow
         self._noted: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[_Known | None]] = {}
         self._open_until = self._open_at = -1.0
         self._any_made = False
 
@@ -112,6 +114,14 @@ class Gate:
         known = self._known.get(token_id)
         if known is not None and self._clock() - known.asked_at < CACHE_S:
             return known
+        # Of many requests at once one asks for all: a busy token would be looked up a hundred times every two seconds.
+        asking = self._asking.get(token_id)
+        if asking is None:
+            self._asking[token_id] = asking = asyncio.create_task(self._ask(token_id, known))
+            asking.add_done_callback(lambda _: self._asking.pop(token_id, None))
+        return await asyncio.shield(asking)
+
+    async def _ask(self, token_id: str, known: _Known | None) -> _Known | None:
         asked_at = self._clock()
         try:
             token, server_time = await self._tokens.read(token_id)

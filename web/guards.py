@@ -51,13 +51,14 @@ async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
     request_id = given if given and _ID.fullmatch(given) else uuid.uuid4().hex
     request[REQUEST_ID] = request_id
     began, status = time.monotonic(), _BROKEN_OFF
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        try:
-            response = await _explained(request, handler)
-            status = response.status
-        finally:
-            _note(request, status, round((time.monotonic() - began) * 1000))
-    return response
+    bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+    try:
+        response = await _explained(request, handler)
+        status = response.status
+        return response
+    finally:
+        _note(request, status, round((time.monotonic() - began) * 1000))
+        structlog.contextvars.reset_contextvars(**bound)
 
 
 def _note(request: web.Request, status: int, took_ms: int) -> None:
@@ -67,7 +68,8 @@ def _note(request: web.Request, status: int, took_ms: int) -> None:
         return
     told: dict[str, object] = {"who": request[WHO]} if WHO in request else {}
     if TOLD in request:
-        told.update(request[TOLD])
+        more: dict[str, object] = request[TOLD]
+        told.update(more)
     log.info("web.answered", method=request.method, route=route, status=status, took_ms=took_ms, **told)
 
 

@@ -18,6 +18,8 @@ from web.problems import Problem
 # What waits while a step is under way goes into the next one together: a step costs more than a payment in it.
 _TOGETHER: Final = 200
 _AT_ONCE: Final = 2
+# The second only where it is worth it.
+_WORTH_A_STEP: Final = 8
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Gathering:
         """Write one request down; raises what the step raises."""
         answer: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
         self.waiting.append((ask, answer))
-        if len(self.writing) < _AT_ONCE:
+        if not self.writing or (len(self.writing) < _AT_ONCE and len(self.waiting) >= _WORTH_A_STEP):
             self.writing.add(asyncio.create_task(self._write(ledger)))
         return await answer
 
