@@ -27,6 +27,7 @@ SCENARIOS: Final = (
     "million",
     "execution",
     "http",
+    "lists",
 )
 
 

@@ -1,8 +1,8 @@
 """What every request passes: its id, its line in the log, its headers, and the way errors become problems."""
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -48,7 +48,7 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
 async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id and write one line about it. The route is named and not the path, which holds a secret."""
     given = request.headers.get(_ID_HEADER)
-    request_id = given if given and _ID.fullmatch(given) else uuid.uuid4().hex
+    request_id = given if given and _ID.fullmatch(given) else os.urandom(16).hex()
     request[REQUEST_ID] = request_id
     began, status = time.monotonic(), _BROKEN_OFF
     bound = structlog.contextvars.bind_contextvars(request_id=request_id)
