@@ -27,6 +27,8 @@ SCENARIOS: Final = (
     "million",
     "execution",
     "pages",
+    "http",
+    "lists",
 )
 
 

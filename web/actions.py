@@ -17,7 +17,6 @@ from web.problems import Problem
 log = structlog.get_logger(__name__)
 
 # What a change may be called; the command line says the same.
-ACCEPT: Final = "payment.accept"
 RETRY: Final = "payment.retry"
 CANCEL: Final = "payment.cancel"
 VERIFY: Final = "doubt.verify"
@@ -35,13 +34,10 @@ async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
 ) -> None:
     """Write down what this request has changed: it ends the intent that was written before the handler ran.
 
-    A handler that changes several things calls it for each of them. A payment that is handed in is its own record, and
-    who handed it in stands in the log alone. Raises RedisError.
+    A handler that changes several things calls it for each of them. Raises RedisError.
     """
     who = request[PRINCIPAL].name
     log.info("web.changed", who=who, action=action, subject=subject, before=before, after=after, why=why)
-    if action == ACCEPT:
-        return
     ending = Ending(outcome=Outcome.DONE, what=action, subjects=[subject], before=before, after=after, why=why)
     begun = request[_BEGUN].pop("id", None) if _BEGUN in request else None
     audit = request.app[PARTS].audit

@@ -126,6 +126,11 @@ async def read_bytes(request: web.Request, largest: int) -> bytes:
     if (request.content_length or 0) > largest:
         raise too_large(largest)
     body = bytearray()
+    if request.content.is_eof() and request.content.exception() is None:  # it came with its head, as a small one does
+        body += request.content.read_nowait()
+        if len(body) > largest:
+            raise too_large(largest)
+        return bytes(body)
     try:
         async with asyncio.timeout(READ_S):
             async for chunk in chunks(request):

@@ -106,7 +106,7 @@ async def principal_of(request: web.Request, *, counts: bool = True) -> Principa
     except NotAdmitted:
         return None
     if counts:
-        keep_pace(request, token)
+        keep_pace(request, token.principal)
     request[_SESSION] = session
     return token.principal
 
