@@ -28,6 +28,7 @@ BOXES = frozenset(
         "access",
         "metrics",
         "callbacks",
+        "manual",
     }
 )
 
@@ -58,10 +59,12 @@ RULES = {
     # result what the producers' door does.
     "web": Rule(frozenset({"config", "bitrix24", "ledger", "access", "tasks", "metrics", "callbacks"}), never=CELERY),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
-    "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
+    "chaos": Rule(BOXES - {"web", "worker", "benchmarks", "manual"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.
-    "benchmarks": Rule(BOXES - {"web"}),
-    "cli": Rule(BOXES - {"web", "benchmarks"}),
+    "benchmarks": Rule(BOXES - {"web", "manual"}),
+    # Reads tables of all boxes and writes pages; nothing imports it.
+    "manual": Rule(BOXES - {"benchmarks"}),
+    "cli": Rule(BOXES - {"web", "benchmarks", "manual"}),
 }
 # One session per process is made in one place; everywhere else the far side is known only through bitrix24.
 AIOHTTP_IN_WORKER = "worker/runtime.py"

@@ -1,0 +1,22 @@
+"""Write every made file of docs/ anew: `python -m manual`."""
+
+import sys
+
+from manual.pages import DOCS, MADE, files
+
+
+def main() -> None:
+    """Write all, and drop pages of what is gone."""
+    made = files()
+    for pattern in MADE:
+        for path in DOCS.glob(pattern):
+            if path.relative_to(DOCS).as_posix() not in made:
+                path.unlink()
+    for name, text in made.items():
+        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
+        (DOCS / name).write_text(text, encoding="utf-8")
+    sys.stderr.write(f"{len(made)} files of docs/ are written.\n")
+
+
+if __name__ == "__main__":
+    main()
