@@ -40,7 +40,7 @@ pages: setup ## Write the made pages of docs/ anew, from the code
 	@$(BIN)/python -m manual
 
 site: setup ## Build the documentation into build/site; a dead link or anchor fails
-	@$(BIN)/mkdocs build -q --strict --site-dir build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 check: setup lint ## The quick part of `test`: lint, types, unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
