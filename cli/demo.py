@@ -65,7 +65,7 @@ def demo(output: Output, *, stay: bool, settings: Path | None) -> int:
 
     try:
         heed_interrupts()
-        run(_demonstrate(output, tell, stay=stay, settings=settings))
+        run(_demonstrate(output, tell, stay=stay, settings=settings and settings.absolute()))
     except KeyboardInterrupt:
         if ending is None or not stay:
             output.note("Interrupted. Everything that was started has been stopped.")

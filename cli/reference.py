@@ -30,8 +30,8 @@ _HEAD: Final = """# Commands
 
 Written by `python -m manual` from the commands themselves; a test holds it against them.
 
-Data goes to stdout, everything else to stderr. With `--json` every document is one line of JSON; each command below links
-its schema. A document may grow, so ignore fields that you do not know. An error is then one JSON object on
+Data goes to stdout, everything else to stderr. With `--json` every document is one line of JSON; each command below
+links its schema. A document may grow, so ignore fields that you do not know. An error is then one JSON object on
 stderr: `error`, `next_step`, `exit_code`.
 """
 

@@ -29,7 +29,7 @@ async def stay(session: Session, stage: Stage, output: Output, settings: Path | 
         output.note(_guide(base, told_at, token))
         with _reachable(settings, _lines(stage, base, token)):
             if settings is not None:
-                output.note(f"For all commands of b24pay, in another terminal: . {settings.absolute()}\n")
+                output.note(f"For all commands of b24pay, in another terminal: . {settings}\n")
             while True:
                 stage.check()
                 await asyncio.sleep(_LOOK_S)
