@@ -1,9 +1,9 @@
 # The project's commands. `make demo` and `make test` set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chaos test test-all matrix bench pages site check format lock
+.PHONY: help setup demo chaos test test-all matrix bench pages site check format lock release
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter cli emulator chaos benchmarks manual tests
+CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter cli emulator chaos benchmarks manual release tests
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -50,6 +50,9 @@ lint: setup
 	@$(BIN)/ruff check -q $(CODE)
 	@$(BIN)/ruff format -q --check $(CODE)
 	@$(BIN)/mypy --no-error-summary
+
+release: setup ## Rehearse a release: VERSION=0.2.0 make release; with REALLY=--really commit and tag it
+	@$(BIN)/python -m release $(VERSION) $(REALLY)
 
 format: setup ## Format the code and mend what the linter can
 	@$(BIN)/ruff format -q $(CODE)

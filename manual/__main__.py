@@ -1,12 +1,15 @@
-"""Write every made file of docs/ anew: `python -m manual`."""
+"""Write every made file of docs/ anew: `python -m manual`. With `--check`: tell which are stale, and write nothing."""
 
 import sys
 
-from manual.pages import DOCS, MADE, files
+from manual.pages import DOCS, MADE, files, stale
 
 
 def main() -> None:
     """Write all, and drop pages of what is gone."""
+    if "--check" in sys.argv:
+        old = stale()
+        sys.exit(f"Stale: {', '.join(old)}. Run `make pages`." if old else 0)
     made = files()
     for pattern in MADE:
         for path in DOCS.glob(pattern):

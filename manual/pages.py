@@ -26,6 +26,15 @@ def files() -> dict[str, str]:
     }
 
 
+def stale() -> list[str]:
+    """The made files that are not what the code says now, or that nothing makes any more."""
+    made = files()
+    found = {path.relative_to(DOCS).as_posix() for pattern in MADE for path in DOCS.glob(pattern)}
+    there = {name for name in made if (DOCS / name).is_file()}
+    changed = {name for name in there if (DOCS / name).read_text(encoding="utf-8") != made[name]}
+    return sorted((found - set(made)) | (set(made) - there) | changed)
+
+
 def sections() -> dict[str, str]:
     """The pages with made sections, as they should stand."""
     made = {

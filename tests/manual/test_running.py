@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.canaries import SEARCH
 from tests.manual.blocks import ONLY_PARSED, ROOT, Block, blocks, manual
 from tests.manual.world import World, a_world
 
@@ -23,6 +24,7 @@ ENDLESS = ("python -m worker", "python -m web", "b24pay watch", "b24pay emulator
 # Ends that are right although they are no 0: a part of the command -> its exit codes.
 ENDS = {
     "b24pay doctor": (0, 1, 3, 4),  # the server for development is no server for production
+    "--as unpaid": (0, 75),  # 75: within the quiet time nobody may say so
     "b24pay doubts": (0, 3),  # 3: there are some
     "b24pay portal check": (0, 1, 3, 4),  # globex has no pay system of that number
     "--handler my_handler": (0, 1),  # refused where the invoice has an open payment already
@@ -70,6 +72,7 @@ def _files(folder: Path, world: World) -> None:
     application = {"client_id": "local.example", "client_secret": "secret", "address": "shop.example.com"}
     for name, document in (("acme", webhook), ("application", application), ("acme-app", application)):
         (folder / f"{name}.json").write_text(json.dumps(document))
+        SEARCH.allow(folder / f"{name}.json")
     for name, portal in (("payments", ",portal"), ("invoices", "")):
         world.invoice += 2
         rows = [f"{world.invoice + n},31{',acme' if portal else ''}" for n in (0, 1)]
