@@ -1,9 +1,9 @@
 # The project's commands. `make demo` and `make test` set up what they need first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chaos test test-all matrix bench check format lock
+.PHONY: help setup demo chaos test test-all matrix bench pages site check format lock release
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter reconciling cli emulator chaos benchmarks tests
+CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter reconciling cli emulator chaos benchmarks manual release tests
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -36,6 +36,12 @@ matrix: setup ## Harm processes at every point, cut calls at every byte; writes 
 bench: setup ## Measure ours and other clients side by side; writes docs/benchmarks/; half an hour
 	@$(BIN)/python -m benchmarks $(NAME) $(QUICK) --write
 
+pages: setup ## Write the made pages of docs/ anew, from the code
+	@$(BIN)/python -m manual
+
+site: setup ## Build the documentation into build/site; a dead link or anchor fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
+
 check: setup lint ## The quick part of `test`: lint, types, unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
 
@@ -44,6 +50,9 @@ lint: setup
 	@$(BIN)/ruff check -q $(CODE)
 	@$(BIN)/ruff format -q --check $(CODE)
 	@$(BIN)/mypy --no-error-summary
+
+release: setup ## Rehearse a release: VERSION=0.2.0 make release; with REALLY=--really commit and tag it
+	@$(BIN)/python -m release $(VERSION) $(REALLY)
 
 format: setup ## Format the code and mend what the linter can
 	@$(BIN)/ruff format -q $(CODE)

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -35,8 +36,14 @@ _WITHIN_S: Final = 90.0
 
 @click.command()
 @click.option("--stay", is_flag=True, help="Go on afterwards, with an HTTP API to pay by, until Ctrl-C.")
+@click.option(
+    "--settings",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Stay, and write there how to reach it: `. FILE` lets all commands of another terminal work on it.",
+)
 @speaks
-def demo(output: Output, *, stay: bool) -> int:
+def demo(output: Output, *, stay: bool, settings: Path | None) -> int:
     """See 500 payments travel from a CSV file to two emulated portals and come back as proven results.
 
     Starts a Redis server, two portals and two workers, and leaves nothing behind.
@@ -45,9 +52,11 @@ def demo(output: Output, *, stay: bool) -> int:
     Examples:
       b24pay demo
       b24pay demo --stay
+      b24pay demo --settings demo.env
       b24pay demo --json
     """
     ending: Ending | None = None
+    stay = stay or settings is not None
 
     def tell(ended: Ending) -> None:
         nonlocal ending
@@ -56,7 +65,7 @@ def demo(output: Output, *, stay: bool) -> int:
 
     try:
         heed_interrupts()
-        run(_demonstrate(output, tell, stay=stay))
+        run(_demonstrate(output, tell, stay=stay, settings=settings and settings.absolute()))
     except KeyboardInterrupt:
         if ending is None or not stay:
             output.note("Interrupted. Everything that was started has been stopped.")
@@ -65,7 +74,7 @@ def demo(output: Output, *, stay: bool) -> int:
     return Exit.IN_DOUBT if ending is None or ending.differences else Exit.DONE
 
 
-async def _demonstrate(output: Output, tell: Callable[[Ending], None], *, stay: bool) -> None:
+async def _demonstrate(output: Output, tell: Callable[[Ending], None], *, stay: bool, settings: Path | None) -> None:
     started = time.monotonic()
     output.note("b24pay pays Bitrix24 invoices. Here it pays emulated ones; nothing leaves this machine.\n")
     output.note("  payments.csv  ──▶  ledger in Redis  ──▶  2 workers  ──▶  2 portals  ──▶  read back as proof\n")
@@ -82,7 +91,7 @@ async def _demonstrate(output: Output, tell: Callable[[Ending], None], *, stay: 
                 from cli.staying import stay as go_on
 
                 tell(ending)
-                await go_on(session, stage, output)
+                await go_on(session, stage, output, settings)
     tell(ending)
 
 

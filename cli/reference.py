@@ -28,10 +28,10 @@ _MEANINGS: Final = {
 }
 _HEAD: Final = """# Commands
 
-Written by `python -m cli.reference` from the commands themselves; a test holds it against them.
+Written by `python -m manual` from the commands themselves; a test holds it against them.
 
-Data goes to stdout, everything else to stderr. With `--json` every document is one line of JSON, and its schema stands
-in [schemas](schemas); a document may grow, so ignore fields that you do not know. An error is then one JSON object on
+Data goes to stdout, everything else to stderr. With `--json` every document is one line of JSON; each command below
+links its schema. A document may grow, so ignore fields that you do not know. An error is then one JSON object on
 stderr: `error`, `next_step`, `exit_code`.
 """
 
@@ -63,16 +63,22 @@ def _section(verb: Verb) -> Iterator[str]:
     # click's mark of a paragraph that keeps its lines; in Markdown such a paragraph is a block.
     for paragraph in verb.text.split("\n\n"):
         kept = paragraph.startswith("\b\n")
-        yield f"```\n{paragraph.removeprefix(chr(8) + chr(10))}\n```" if kept else paragraph
+        yield f"```text\n{paragraph.removeprefix(chr(8) + chr(10))}\n```" if kept else paragraph
         yield ""
     if verb.acts:
         usage = " ".join(verb.command.collect_usage_pieces(verb.context))
         yield f"Usage: `b24pay {verb.name} {usage}`"
         yield ""
         yield from _options(verb)
-    yield from ["```", *verb.examples, "```", ""]
+    yield from ["```sh", *(_runnable(line) for line in verb.examples), "```", ""]
     if verb.name in DOCUMENTS:
         yield from _told(verb.name, DOCUMENTS[verb.name])
+
+
+def _runnable(example: str) -> str:
+    """A line of the help as a shell takes it: what stands in brackets behind it is a remark."""
+    line, gap, remark = example.partition("    (")
+    return f"{line}{gap.rstrip('(')}# {remark.removesuffix(')')}" if remark else line
 
 
 def _options(verb: Verb) -> Iterator[str]:

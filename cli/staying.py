@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import shlex
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 from cli.exits import CommandError, Exit
@@ -18,15 +20,48 @@ _LOOK_S: Final = 0.2
 _INVOICE: Final = 5001
 
 
-async def stay(session: Session, stage: Stage, output: Output) -> None:
+async def stay(session: Session, stage: Stage, output: Output, settings: Path | None = None) -> None:
     """Say how to pay by curl, tell of every callback that comes, and return never; raises CommandError where a process
     ends."""
     async with _receiver(session, output) as told_at:
         base = f"http://{await _web(stage)}"
-        output.note(_guide(base, told_at, await _token(session)))
-        while True:
-            stage.check()
-            await asyncio.sleep(_LOOK_S)
+        token = await _token(session)
+        output.note(_guide(base, told_at, token))
+        with _reachable(settings, _lines(stage, base, token)):
+            if settings is not None:
+                output.note(f"For all commands of b24pay, in another terminal: . {settings}\n")
+            while True:
+                stage.check()
+                await asyncio.sleep(_LOOK_S)
+
+
+@contextmanager
+def _reachable(path: Path | None, lines: str) -> Iterator[None]:
+    """A file for this user alone that says how to reach what runs, as long as it runs."""
+    if path is None:
+        yield
+        return
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(lines, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _lines(stage: Stage, base: str, token: str) -> str:
+    settings = stage.settings
+    told = {
+        "REDIS_URL": settings.redis_url,
+        "B24PAY_SECRET_KEYS": ",".join(key.get_secret_value() for key in settings.secret_keys),
+        "B24PAY_ALLOW_INSECURE_PORTALS": "1",
+        "B24PAY_CALLBACK_HOSTS": ",".join(settings.callback_hosts),
+        "PAY_URL": base,
+        "PAY_TOKEN": token,
+        "EMULATOR": stage.authorities[0],
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in told.items())
 
 
 async def _web(stage: Stage) -> str:

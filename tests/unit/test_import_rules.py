@@ -29,6 +29,8 @@ BOXES = frozenset(
         "metrics",
         "callbacks",
         "reconciling",
+        "manual",
+        "release",
     }
 )
 
@@ -67,10 +69,14 @@ RULES = {
         never=CELERY,
     ),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
-    "chaos": Rule(BOXES - {"web", "worker", "benchmarks"}),
+    "chaos": Rule(BOXES - {"web", "worker", "benchmarks", "manual", "release"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.
-    "benchmarks": Rule(BOXES - {"web"}),
-    "cli": Rule(BOXES - {"web", "benchmarks"}),
+    "benchmarks": Rule(BOXES - {"web", "manual", "release"}),
+    # Reads tables of all boxes and writes pages; nothing imports it.
+    "manual": Rule(BOXES - {"benchmarks", "release"}),
+    # Works on the tree as files; knows nothing of what it releases.
+    "release": Rule(),
+    "cli": Rule(BOXES - {"web", "benchmarks", "manual", "release"}),
 }
 # One session per process is made in one place; everywhere else the far side is known only through bitrix24.
 AIOHTTP_IN_WORKER = "worker/runtime.py"

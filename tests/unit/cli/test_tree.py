@@ -107,4 +107,4 @@ def test_the_reference_tells_what_the_commands_are():
     """docs/commands.md and docs/schemas are what `python -m cli.reference` writes, and nothing is left over."""
     written = {"commands.md": (DOCS / "commands.md").read_text(encoding="utf-8")}
     written |= {f"schemas/{path.name}": path.read_text(encoding="utf-8") for path in (DOCS / "schemas").iterdir()}
-    assert written == files(), "run `python -m cli.reference`"
+    assert written == files(), "run `python -m manual`"
