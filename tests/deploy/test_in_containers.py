@@ -1,10 +1,12 @@
-"""The deployment really runs: deploy/compose/rehearse.py, on the machine's Docker engine or on one of the test's own."""
+"""The deployment really runs: deploy/compose/rehearse.py, on the machine's Docker engine or on one of its own."""
 
 import json
+import secrets
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tests.eventually import eventually_sync
 pytestmark = [pytest.mark.whole, pytest.mark.timeout(1500)]
 
 REHEARSE = Path(__file__).parents[2] / "deploy" / "compose" / "rehearse.py"
-IMAGE = "b24pay-tried:1.0.0"
+IMAGE = f"b24pay-tried:{secrets.token_hex(4)}"
 UP = "up and healthy"
 
 
@@ -42,7 +44,8 @@ class Run:
         """Until its service is up; fails at once where the run has ended."""
 
         def is_up() -> bool:
-            assert self.process.poll() is None, self.said()
+            if self.process.poll() is not None:
+                pytest.fail(f"It has ended: {self.said()}")
             return UP in self.said()
 
         eventually_sync(is_up, within_s=600)
@@ -66,6 +69,8 @@ def whole(engine: TestEngine, tmp_path_factory: pytest.TempPathFactory) -> Itera
         if run.process.poll() is None:
             run.process.send_signal(signal.SIGTERM)
         run.process.wait(120)
+        with suppress(subprocess.CalledProcessError):  # it was never built
+            engine.docker("rmi", "-f", IMAGE)
 
 
 def test_a_second_run_does_not_meet_the_first_and_ctrl_c_takes_it_down(
@@ -85,7 +90,7 @@ def test_a_second_run_does_not_meet_the_first_and_ctrl_c_takes_it_down(
 
 
 def test_everything_is_paid_exactly_once_whatever_becomes_of_containers(engine: TestEngine, whole: Run) -> None:
-    """A worker killed, Redis restarted, four workers, a new image, an old ledger: the books agree, and nothing stays."""
+    """A worker killed, Redis restarted, four workers, a new image, an old ledger: the books agree, nothing stays."""
     assert whole.process.wait(900) == 0, whole.said()
     found = json.loads(whole.out.read_text())
     assert found["accepted"] == found["paid"] == found["paid_at_the_portal"] > 500

@@ -87,7 +87,9 @@ def test_a_service_is_one_line_of_the_procfile(unit: str, name: str):
     assert section(unit, "Unit")["PartOf"] == "b24pay.target"
 
 
-@pytest.mark.parametrize(("unit", "ready"), [("b24pay-worker@.service", " ready."), ("b24pay-web.service", "web.started")])
+@pytest.mark.parametrize(
+    ("unit", "ready"), [("b24pay-worker@.service", " ready."), ("b24pay-web.service", "web.started")]
+)
 def test_the_command_of_a_service_starts_and_stops_in_order(
     embedded: EmbeddedServer, tmp_path: Path, unit: str, ready: str
 ):
