@@ -160,6 +160,7 @@ class Rehearsal:
         """An old ledger in the place of the present one; producers ask again, and nothing is paid twice."""
         self.engine.script("restore", str(backup))
         self.door.find()
+        until(lambda: self.door.ask("GET", "/readyz")[0] == 200, 60, "web was ready after the restore")
         forgotten = self.producer.number_accepted() - len({row["invoice_id"] for row in self.door.payments("acme")})
         if forgotten <= 0:
             raise Failed("the restored ledger has forgotten nothing: it is not the old one")

@@ -89,6 +89,10 @@ def _own_engine(directory: Path) -> Iterator[str]:
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(60)
+        # The daemon leaves its network namespace mounted, and a directory with a mount in it cannot be removed.
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for path in sorted((path for path in mounted if path.startswith(f"{directory}/")), reverse=True):
+            subprocess.run(["umount", path], check=False)
 
 
 def _with_stand_ins(environ: dict[str, str], directory: Path) -> TestEngine:
