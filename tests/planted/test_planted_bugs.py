@@ -17,6 +17,7 @@ from tests.planted.bugs import Bug
 from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
+from tests.planted.deployment import OF_THE_DEPLOYMENT
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
@@ -34,6 +35,7 @@ BUGS = (
     *OF_ACCESS,
     *OF_COMMANDS,
     *OF_RECONCILING,
+    *OF_THE_DEPLOYMENT,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
@@ -51,9 +53,10 @@ FOLDERS = (
     "cli",
     "emulator",
     "chaos",
+    "deploy",
     "tests",
 )
-FILES = ("pyproject.toml", "Procfile", ".env.example")
+FILES = ("pyproject.toml", "Procfile", ".env.example", "docker-compose.yml")
 TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
 TIMEOUT_S = 120
 FAILED, ALL_PASSED = 1, 0
