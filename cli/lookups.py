@@ -150,7 +150,8 @@ async def pages(
 def inspect(output: Output, payment_id: str) -> int:
     """Show all that the ledger knows about one payment, and its way: each step with its evidence.
 
-    Of sendings the latest is shown and all are counted; what people did to the payment comes from the audit.
+    Who did what to the payment comes from the audit. Of a very long way the middle is left out, and what a worker of an
+    older version did is said to be unknown.
 
     \b
     Examples:
