@@ -59,7 +59,7 @@ def test_a_person_is_named_in_the_step_that_was_made():
         history="srs:3.1.1 f1jk:P.CODE q3uw0:O",
     )
     retried = an_entry(3, before="failed", after="queued", why="mended")
-    refused = an_entry(3, outcome=Outcome.REFUSED, before="failed", after="failed")
+    refused = an_entry(2, outcome=Outcome.REFUSED, before="failed", after="failed")
     way = transitions_of(payment, [retried, refused])
     assert [(step["cause"], step["by"]) for step in way] == [
         ("accepted", "producer"),
