@@ -144,6 +144,19 @@ async def pages(
                     break
 
 
+async def failed_in(session: Session, portal: str, code: str | None) -> AsyncIterator["Payment"]:
+    """All failed payments of a portal, or those with a code: the ledger has a list of these."""
+    from ledger.payment import State
+    from ledger.walks import START, Place, Sought
+
+    place: Place | None = START
+    while place is not None:
+        step = await session.ledger.walk(portal, State.FAILED, Sought(code=code), place, _PAGE)
+        for payment in step.payments:
+            yield payment
+        place = step.place
+
+
 @click.command()
 @click.argument("payment_id", metavar="ID")
 @speaks
