@@ -46,7 +46,7 @@ OF_HISTORY: Final[tuple[Bug, ...]] = (
     a_bug(
         "counts of an older version are believed",
         MARKS,
-        "  if listed ~= redis.call('ZCARD', failed) then return false end\n",
+        "  if listed ~= redis.call('ZCARD', failed) then return false, counts end\n",
         "",
         BESIDE + "test_what_a_former_command_retried_leaves_the_lists",
     ),
