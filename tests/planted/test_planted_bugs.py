@@ -19,6 +19,7 @@ from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.deployment import OF_THE_DEPLOYMENT
 from tests.planted.far_side import OF_THE_FAR_SIDE
+from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
 from tests.planted.watchers import OF_WATCHERS
@@ -36,6 +37,7 @@ BUGS = (
     *OF_COMMANDS,
     *OF_RECONCILING,
     *OF_THE_DEPLOYMENT,
+    *OF_HISTORY,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
