@@ -41,14 +41,15 @@ class Upgraded:
     portals: dict[str, EmulatedPortal]
 
 
-@pytest.fixture(scope="module")
-def upgraded() -> Iterator[Upgraded]:
-    """Everything has ended that ends by itself."""
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.whole)], ids=["here", "elsewhere"])
+def upgraded(request: pytest.FixtureRequest) -> Iterator[Upgraded]:
+    """Everything has ended that ends by itself: on the server of the release, or on one that a copy was put back to,
+    where whatever is open is read before it is sent."""
     with a_house() as house:
-        restore(house.server.url)
+        restore(house.server.url, same_server=request.param)
         upgraded = Upgraded(house, portals_of(house))
         house.start_worker()
-        eventually_sync(lambda: _open(upgraded) == 0)
+        eventually_sync(lambda: _open(upgraded) == 0, within_s=60)
         yield upgraded
 
 
