@@ -6,10 +6,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from access.audit import Audit
+from access.roles import Role
+from config.connections import async_redis_client
+from tests.bearers import a_token, bearing
 from tests.eventually import eventually_sync
-from tests.house import ROOT, House, a_house
+from tests.house import ROOT, EmulatedPortal, House, a_house, wait_for
 from tests.upgrade.release import checkout
 from tests.upgrade.village import Village, a_village, assert_once, post, send, until_all_paid
 
@@ -64,6 +69,28 @@ def test_two_releases_pay_two_thousand_payments_once(house: House, village: Vill
     assert_once(portals, EACH)
     assert {name for name, _ in village.drove} == {"former", "today"}
     assert kills > 0
+    assert_doors_know_each_other(house, addresses, portals[0])
+
+
+def assert_doors_know_each_other(house: House, addresses: dict[str, str], portal: EmulatedPortal) -> None:
+    """A token made today opens both doors, and what is changed through either is on record for today's reader."""
+
+    async def changed() -> list[str]:
+        async with async_redis_client(house.server.url, max_connections=2, decode_responses=False) as redis:
+            bearer = bearing(await a_token(redis, "operator", Role.OPERATOR))
+            async with aiohttp.ClientSession(headers=bearer) as session:
+                for name, address in addresses.items():
+                    url = f"{address}/v1/portals/{portal.key}"
+                    for action, body in (("hold", {"reason": name}), ("resume", {"because": name})):
+                        async with session.post(f"{url}/{action}", json=body) as came:
+                            assert came.status == 200, await came.text()
+            entries = [entry async for entry in Audit(redis, retention_s=3600).entries(3600)]
+        return [f"{entry.what} because {entry.why}: {entry.outcome}" for entry in entries]
+
+    noted = wait_for(changed())
+    for name in addresses:
+        assert f"portal.hold because {name}: done" in noted
+        assert f"portal.resume because {name}: done" in noted
 
 
 def code_of(village: Village) -> dict[str, Path]:
