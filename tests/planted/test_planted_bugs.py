@@ -18,6 +18,7 @@ from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
+from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
 from tests.planted.watchers import OF_WATCHERS
@@ -34,6 +35,7 @@ BUGS = (
     *OF_ACCESS,
     *OF_COMMANDS,
     *OF_RECONCILING,
+    *OF_HISTORY,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
