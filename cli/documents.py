@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from cli.exits import Exit
+from cli.records import FINDING, PARKED, TOKEN
 from cli.schema import Documents, fields
 
 _PAYMENT: Final = fields("""
@@ -61,26 +62,6 @@ _CHANGED: Final = fields("""
     changed bool whether it was changed; false in a dry run
     status text|null its state afterwards; null where it is not known
     text text what happened, in words
-""")
-_PARKED: Final = fields("""
-    number int the message's number
-    at time when it was parked
-    queue text the queue it came from
-    reason text why nobody could read it
-    task text|null the task it names
-    task_id text|null the task's id
-    size int bytes
-""")
-_TOKEN: Final = fields("""
-    id text 12 hexadecimal digits
-    name text its name
-    role text producer, viewer or operator
-    portals list|null the portals it is limited to; null: all
-    state text usable, expired, revoked or unreadable
-    created_at time|null when it was made
-    expires_at time|null when it ends; null: when it is revoked
-    revoked_at time|null when it was revoked
-    last_used_at time|null when a request last used it
 """)
 
 _R, _D, _P = Exit.REFUSED, Exit.IN_DOUBT, Exit.PARTLY
@@ -249,31 +230,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         ),
         (_R, _T),
     ),
-    "reconcile": Documents(
-        "a finding; the last one is the summary",
-        fields("""
-            kind text unpaid_there, paid_there or gone: differences; unreadable, in_doubt; or summary
-            portal text the portal's key
-            difference? bool whether ledger and portal contradict each other
-            id? text the payment's handle
-            invoice_id? int the invoice
-            status? text what the ledger says: paid, failed, cancelled or in_doubt
-            evidence? text|null how the ledger knew that it was paid
-            finished_at? time|null when it ended by the ledger
-            paid_there? bool|null what the portal says; null where it says nothing
-            paid_there_at? time|null the portal's DATE_PAYED
-            paid_there_by? text|null the portal's user who paid
-            read_at? time|null when the portal said so
-            text? text the finding in words
-            since? time in the summary: the period's begin, ends at this moment included
-            until? time in the summary: the period's end, ends at this moment not included
-            counts? object in the summary: agreed, differing, unreadable, in_doubt, later, under_way, changed
-            complete? bool in the summary: whether the whole period was walked through
-            next_cursor? text|null in the summary: what --cursor goes on with; null when it was complete
-            stopped? object|null in the summary: why it was not: code, text, remedy
-        """),
-        (_R, _D, _P),
-    ),
+    "reconcile": Documents("a finding; the last one is the summary", FINDING, (_R, _D, _P)),
     "callback hosts": Documents(
         "a host",
         fields("""
@@ -321,9 +278,9 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         """),
         (_R,),
     ),
-    "parked": Documents("a message", _PARKED),
-    "parked list": Documents("a message", _PARKED),
-    "parked show": Documents("one", (*_PARKED, *fields("beginning text its beginning, secrets as stars")), (_R,)),
+    "parked": Documents("a message", PARKED),
+    "parked list": Documents("a message", PARKED),
+    "parked show": Documents("one", (*PARKED, *fields("beginning text its beginning, secrets as stars")), (_R,)),
     "parked drop": Documents(
         "a message",
         fields("""
@@ -336,7 +293,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     "token create": Documents(
         "one",
         (
-            *(replace(each, optional=each.name not in ("name", "role", "portals")) for each in _TOKEN),
+            *(replace(each, optional=each.name not in ("name", "role", "portals")) for each in TOKEN),
             *fields("""
                 created bool false in a dry run
                 token? text the token itself, shown once
@@ -344,8 +301,8 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
         ),
         (_R,),
     ),
-    "token list": Documents("a token", _TOKEN),
-    "token revoke": Documents("one", (*_TOKEN, *fields("was_revoked bool whether it was before")), (_R,)),
+    "token list": Documents("a token", TOKEN),
+    "token revoke": Documents("one", (*TOKEN, *fields("was_revoked bool whether it was before")), (_R,)),
     "audit": Documents(
         "an entry",
         fields("""
