@@ -66,6 +66,12 @@ def _environment() -> Environment:
 _ENVIRONMENT: Final = _environment()
 
 
+async def read_templates(_app: web.Application) -> None:
+    """Read all templates before the first page is asked for."""
+    for name in _ENVIRONMENT.list_templates():
+        _ENVIRONMENT.get_template(name)
+
+
 def render(request: web.Request, template: str, *, status: int = 200, **shown: Any) -> web.Response:
     """A page as a response. `title` and `here` (the navigation's path, or "") are for the frame."""
     text = _ENVIRONMENT.get_template(template).render({**_frame(request), **shown})

@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 
 from access.roles import WATCHERS
-from web.access import DESK, token_of
+from web.access import DESK, PRINCIPAL, token_of
 from web.pages.entering import SIGN_IN, clear_cookie, form_of, principal_of, session_id_of, set_cookie
 from web.pages.rendering import render
 from web.parts import PARTS
@@ -53,7 +53,7 @@ async def sign_out(request: web.Request) -> web.Response:
     await request.app[PARTS].sessions.end(session_id_of(request))
     response = web.Response(status=303, headers={"Location": f"{SIGN_IN}?out=1"})
     clear_cookie(request, response)
-    log.info("web.signed_out")
+    log.info("web.signed_out", who=request[PRINCIPAL].name)
     return response
 
 
