@@ -1,17 +1,20 @@
 """Overview, workers and audit: what they say of a ledger, its workers and its history."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from access.audit import Ending, Intent, Origin, Outcome
 from access.roles import Role
 from config.settings import Settings
+from ledger.figures import Minute
 from ledger.payment import State
 from metrics.life import Doing, SignsOfLife
 from tests.conformance.ledger.world import an_ask
 from tests.integration.web.pages_house import Browser, Lobby, a_lobby
 from web.pages.condition import Figures, safe_steps, verdict
+from web.pages.throughput import throughput
 
 
 def figures(**changes: object) -> Figures:
@@ -89,6 +92,19 @@ async def test_the_overview_has_figures_holds_and_remedies(lobby: Lobby, browser
         assert told in page.text
     assert "Nothing moves: no worker has given a sign of life, 1,234 payments wait" in page.text
     assert 'href="/portals/acme"' in page.text
+
+
+@pytest.mark.parametrize(("oldest", "wide"), [(0, 15), (14, 15), (15, 30), (30, 60), (59, 60)])
+def test_the_chart_is_of_the_hour_or_of_the_part_of_it_that_matters(oldest: int, wide: int):
+    """Minutes in which nothing happened are drawn as well; the sums and the text are those of what is drawn."""
+    now = datetime(2026, 11, 25, 3, 0, 30, tzinfo=UTC)
+    minutes = [Minute(now.replace(second=0) - timedelta(minutes=oldest), accepted=7, paid=5, failed=2)]
+    drawn = throughput(minutes, now)
+    assert (drawn.minutes, drawn.accepted, drawn.paid, drawn.failed, drawn.any) == (wide, 7, 5, 2, True)
+    assert 'role="img"' in drawn.chart
+    assert f"In the last {wide} minutes 7 payments came in, 5 were paid and 2 failed" in drawn.chart
+    assert drawn.chart.count("<rect") == 2
+    assert not throughput([], now).any
 
 
 async def test_workers_are_told_with_their_state_work_and_version(lobby: Lobby, browser: Browser):
