@@ -39,7 +39,7 @@ class Throughput:
 def throughput(minutes: Sequence[Minute], now: datetime) -> Throughput:
     """The hour that ends now, or the part of it in which anything happened; other minutes are filled in."""
     latest = max([now.replace(second=0, microsecond=0), *(minute.at for minute in minutes)])
-    oldest = min((minute.at for minute in minutes), default=latest)
+    oldest = min((minute.at for minute in minutes), default=latest - MINUTES * _MINUTE)
     wide = next((each for each in _WINDOWS if oldest > latest - each * _MINUTE), MINUTES)
     since = latest - (wide - 1) * _MINUTE
     known = {minute.at: minute for minute in minutes}
