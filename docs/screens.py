@@ -1,6 +1,6 @@
 """Take the README's pictures of the dashboard (docs/screens/): a real service pays at emulated portals.
 
-.venv/bin/python docs/screens.py
+.venv/bin/python docs/screens.py [NAME ...]
 """
 
 import sys
@@ -34,12 +34,15 @@ def main() -> int:
         sys.stderr.write("No Chromium on this machine: no pictures were taken.\n")
         return 1
     FOLDER.mkdir(exist_ok=True)
+    names = sys.argv[1:] or [name for name, *_ in PICTURES]
     with a_theatre(REASON) as theatre, sync_playwright() as playwright:
         theatre.aside(theatre.house.start_worker)
         let_travel(theatre)
+        change_something(theatre)
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         for picture in PICTURES:
-            take(browser, theatre, picture)
+            if picture[0] in names:
+                take(browser, theatre, picture)
         browser.close()
     return 0
 
@@ -55,6 +58,21 @@ def let_travel(theatre: Theatre) -> None:
         theatre.pay(two, 10 + 5 * (wave % 4))
         theatre.pay(two, wave % 2, pay_system=99)
         time.sleep(3)
+
+
+def change_something(theatre: Theatre) -> None:
+    """What the audit tells of."""
+    two, held = theatre.portals[1].key, theatre.portals[2].key
+    headers = {"Authorization": f"Bearer {theatre.tokens['ops']}"}
+
+    def ask(path: str, body: dict[str, str]) -> None:
+        theatre.aside(lambda: theatre.web.ask("POST", path, headers=headers, json=body))
+
+    ask(f"/v1/portals/{two}/hold", {"reason": "The portal is moved to another address"})
+    ask(f"/v1/portals/{two}/resume", {"because": "Moved; looked at by hand"})
+    for payment in theatre.pay(held, 2):
+        ask(f"/v1/payments/{payment}/cancel", {"because": "Paid in cash"})
+    ask("/v1/payments/none/retry", {"because": "It should go again"})
 
 
 def take(browser: Any, theatre: Theatre, picture: tuple[str, str, int, int, str]) -> None:

@@ -16,7 +16,7 @@ from web.problems import Problem
 
 _PAGE: Final = 50
 # A page with filters may read through everything that is kept: it ends after so long, with a way on.
-_WITHIN_S: Final = 0.06
+_WITHIN_S: Final = 0.04
 _DAY_S: Final = 86_400.0
 _LONGEST: Final = 100
 # Rows that are read in one trip: an entry has two.
