@@ -76,6 +76,7 @@ _TOKEN: Final = fields("""
     name text its name
     role text producer, viewer or operator
     portals list|null the portals it is limited to; null: all
+    callback text|null told of the end of payments that name nobody; a query is shown as ***
     state text usable, expired, revoked or unreadable
     created_at time|null when it was made
     expires_at time|null when it ends; null: when it is revoked
@@ -307,7 +308,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     "token create": Documents(
         "one",
         (
-            *(replace(each, optional=each.name not in ("name", "role", "portals")) for each in _TOKEN),
+            *(replace(each, optional=each.name not in ("name", "role", "portals", "callback")) for each in _TOKEN),
             *fields("""
                 created bool false in a dry run
                 token? text the token itself, shown once

@@ -22,7 +22,7 @@ from ledger.redis import RedisLedger
 from tasks.payment import new_ids
 from web.api.bodies import parse, validated
 from web.api.conflicts import conflict
-from web.api.door import API, may_touch, no_portal
+from web.api.door import API, may_touch, no_portal, told_otherwise
 from web.api.lines import Line, Lines
 from web.api.models import PaymentRequest
 from web.api.names import named_by_key, named_by_place
@@ -69,9 +69,12 @@ class Bulk:
         if not may_touch(self.request, wanted.portal):
             return no_portal()
         own, context = wanted.idempotency_key, carried(self.request.headers)
-        if self.key:
-            return wanted.named(named_by_place(self.key, index), own, context)
-        return wanted.named(named_by_key(own) if own else self._name(), own, context)
+        try:
+            told = told_otherwise(self.request, wanted)
+        except Problem as problem:
+            return problem
+        handle = named_by_place(self.key, index) if self.key else named_by_key(own) if own else self._name()
+        return wanted.named(handle, own, context, told)
 
     def _name(self) -> str:
         if not self._names:

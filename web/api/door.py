@@ -7,11 +7,14 @@ from typing import Final
 
 from aiohttp import web
 
+from config.callbacks import BadCallback, read_callback
 from ledger.ledger import LaneView, Opened
-from ledger.payment import NewPayment, Payment
+from ledger.payment import Destination, NewPayment, Payment
 from ledger.redis import RedisLedger, UnknownSchema
-from tasks.payment import PORTAL, is_handle
+from tasks.payment import PORTAL, environment_rules, is_handle
 from web.access import PRINCIPAL
+from web.api.models import PaymentRequest
+from web.api.wrongs import Wrong, refusal
 from web.parts import PARTS
 from web.problems import Problem
 
@@ -89,6 +92,18 @@ async def ledger_of(request: web.Request) -> RedisLedger:
 def may_touch(request: web.Request, portal: str) -> bool:
     """Whether a portal is any business of the one who asks."""
     return request[PRINCIPAL].may_touch(portal)
+
+
+def told_otherwise(request: web.Request, wanted: PaymentRequest) -> Destination | None:
+    """Who is told of a payment's end where it names nobody itself; raises Problem where they may not be any more."""
+    address = request[PRINCIPAL].callback
+    if address is None or wanted.callback is not None:
+        return None
+    try:
+        return Destination(*read_callback(address, environment_rules()))
+    except BadCallback as error:
+        step = "Allow its host, give the payment a callback, or use a token without one (`b24pay token list`)."
+        raise refusal([Wrong("/callback", "callback", f"of this token {error}", step)]) from None
 
 
 def no_portal() -> Problem:
