@@ -22,7 +22,7 @@ from ledger.redis import RedisLedger
 from tasks.payment import new_ids
 from web.api.bodies import parse, validated
 from web.api.conflicts import conflict
-from web.api.door import API, may_touch, no_portal, told_otherwise
+from web.api.door import API, count_accepted, may_touch, no_portal, told_otherwise
 from web.api.lines import Line, Lines
 from web.api.models import PaymentRequest
 from web.api.names import named_by_key, named_by_place
@@ -57,6 +57,7 @@ class Bulk:
     ledger: RedisLedger
     key: str | None
     counts: Counter[str] = field(default_factory=Counter)
+    portals: Counter[str] = field(default_factory=Counter)  # new payments of each
     _names: list[str] = field(default_factory=list)  # made in advance: many at once cost little more than one
 
     @property
@@ -96,6 +97,7 @@ class Bulk:
     async def _result(self, index: int, ask: NewPayment, opened: Opened) -> Result:
         match opened:
             case Accepted(row):
+                self.portals[row.portal] += 1
                 return self._done(index, row.id, "accepted")
             case Joined(row):
                 return self._done(index, row.id, "joined")
@@ -116,8 +118,10 @@ class Bulk:
         return {"index": index, "error": problem.document()}
 
     def note(self) -> None:
-        """Have the request's line tell what was done."""
+        """Have the request's line and the audit tell what was done."""
         self.request[TOLD] = self.document
+        if self.portals:
+            count_accepted(self.request, self.portals)
 
 
 async def take_array(bulk: Bulk, data: Sequence[object]) -> web.Response:

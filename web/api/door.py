@@ -1,7 +1,7 @@
 """What every handler of the API begins with: a ledger of our version, and only what the one who asks may touch."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,8 @@ from tasks.payment import PORTAL, environment_rules, is_handle
 from web.access import PRINCIPAL
 from web.api.models import PaymentRequest
 from web.api.wrongs import Wrong, refusal
+from web.guards import REQUEST_ID
+from web.intake import Intake
 from web.parts import PARTS
 from web.problems import Problem
 
@@ -70,6 +72,7 @@ class ApiState:
     """What the handlers of one process share."""
 
     gathering: Gathering = field(default_factory=Gathering)
+    intake: Intake = field(default_factory=Intake)
     schema_is_ours: bool = False
     streams: int = 0  # bulk requests that are being read
 
@@ -92,6 +95,12 @@ async def ledger_of(request: web.Request) -> RedisLedger:
 def may_touch(request: web.Request, portal: str) -> bool:
     """Whether a portal is any business of the one who asks."""
     return request[PRINCIPAL].may_touch(portal)
+
+
+def count_accepted(request: web.Request, accepted: Mapping[str, int]) -> None:
+    """Have the audit tell that this request has become so many new payments by portal."""
+    app = request.app
+    app[API].intake.count(app[PARTS].audit, request[PRINCIPAL], request[REQUEST_ID], accepted)
 
 
 def told_otherwise(request: web.Request, wanted: PaymentRequest) -> Destination | None:
