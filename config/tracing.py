@@ -183,7 +183,7 @@ def _a_provider(exporters: Sequence[str], service: str) -> Any:
 
 
 def _exporter(name: str) -> Any:
-    """The exporter of a name. `otlp` is the one of the protocol that is asked for, else of the package that is there."""
+    """The exporter of a name. `otlp` is that of the protocol asked for, else of the package that is there."""
     names = [name]
     if name == "otlp":
         protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -191,6 +191,5 @@ def _exporter(name: str) -> Any:
     for each in names:
         for found in entry_points(group="opentelemetry_traces_exporter", name=each):
             return found.load()
-    raise LookupError(
-        f"no exporter {name!r} is installed; for otlp: pip install opentelemetry-exporter-otlp-proto-http"
-    )
+    package = "opentelemetry-exporter-otlp-proto-http"
+    raise LookupError(f"no exporter {name!r} is installed; for otlp: pip install {package}")

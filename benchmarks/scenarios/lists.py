@@ -31,7 +31,7 @@ MOST_PAGES: Final = 1000
 COMMON, RARE, NEVER = "ERROR_COMMON", "ERROR_RARE", "ERROR_NEVER"
 # Of every thousand payments: how many of the large portal, and of each kind of the others'.
 LARGE: Final = {"rare": 0.01, "failed": 300, "paid": 100, "in_doubt": 5, "cancelled": 5, "queued": 50}
-OTHERS: Final = {"paid": 400, "failed": 40, "in_doubt": 5, "cancelled": 5, "queued": 90}
+OTHERS: Final = {"paid": 60, "failed": 10, "in_doubt": 5, "cancelled": 5, "queued": 460}
 
 
 async def run(*, quick: bool) -> Table:
