@@ -21,12 +21,16 @@ PAYERS: Final = frozenset({Role.PRODUCER, Role.OPERATOR})
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: the token's name, its role, the portals it is limited to (None: all), and which token it is."""
+    """Who asks: the token's name, its role, the portals it is limited to (None: all), and which token it is.
+
+    `callback` is the address that its payments are told to where they name none themselves.
+    """
 
     name: str
     role: Role
     portals: frozenset[str] | None = None
     token_id: str | None = None  # None: nobody needed a token, because none was ever made
+    callback: str | None = None
 
     def may_touch(self, portal: str) -> bool:
         """Whether this portal is any of their business."""

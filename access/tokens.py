@@ -1,13 +1,15 @@
 """
 Bearer tokens in Redis: what each is for, and a hash of it; the token itself is shown once and kept nowhere.
 
-  b24pay:{0}:tokens        hash    id -> JSON {v, name, role, portals, created_at, expires_at, revoked_at, hash}
+  b24pay:{0}:tokens        hash    id -> JSON {v, name, role, portals, created_at, expires_at, revoked_at, hash,
+                                   callback}
   b24pay:{0}:token_names   hash    name -> id, of tokens that are not revoked
   b24pay:{0}:tokens_used   hash    id -> when it was last used, to the minute
   b24pay:{0}:tokens_made   string  how many were ever made: once there was one, nobody comes in without
 
 Times are epoch seconds of the server's clock. `v` is the form of the row: one that is newer than ours is nobody's token
-here, because an older process cannot know what it limits.
+here, because an older process cannot know what it limits, or promises: a token with a callback is of form 2, since a
+process that does not know callbacks of tokens would accept payments and tell nobody of their end.
 """
 
 import json
@@ -27,6 +29,7 @@ _NAMES: Final = "b24pay:{0}:token_names"
 _USED: Final = "b24pay:{0}:tokens_used"
 _MADE: Final = "b24pay:{0}:tokens_made"
 _FORM: Final = 1
+_FORM_WITH_CALLBACK: Final = 2
 _MOST_TRIES: Final = 5
 
 
@@ -65,10 +68,11 @@ class Token:
     form: int = _FORM
     used_at: float | None = None
     hash: str = field(default="", repr=False)
+    callback: str | None = field(default=None, repr=False)  # an address may hold a secret of its receiver
 
     def standing(self, now: float) -> Standing:
         """Whether it opens anything at a time of the server."""
-        if self.form != _FORM or self.role not in set(Role):
+        if self.form not in (_FORM, _FORM_WITH_CALLBACK) or self.role not in set(Role):
             return Standing.UNREADABLE
         if self.revoked_at is not None:
             return Standing.REVOKED
@@ -80,7 +84,7 @@ class Token:
     def principal(self) -> Principal:
         """The one who comes with it; raises ValueError for a role we do not know."""
         portals = None if self.portals is None else frozenset(self.portals)
-        return Principal(self.name, Role(self.role), portals, token_id=self.id)
+        return Principal(self.name, Role(self.role), portals, token_id=self.id, callback=self.callback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,18 @@ class Tokens:
         self._revoke = redis.register_script(_lua("revoke_token"))
 
     async def create(
-        self, name: str, role: Role, *, portals: Iterable[str] | None = None, lives_s: float | None = None
+        self,
+        name: str,
+        role: Role,
+        *,
+        portals: Iterable[str] | None = None,
+        lives_s: float | None = None,
+        callback: str | None = None,
     ) -> Issued:
-        """Make a token for some portals (None: all) and a time (None: until it is revoked); raises TokenExists."""
+        """Make a token for some portals (None: all) and a time (None: until it is revoked); raises TokenExists.
+
+        `callback` is an address that was looked at (`config.callbacks.read_callback`).
+        """
         now = await self.now()
         token_id = bearer.new_id()
         text = bearer.spelled(token_id, self._new_secret())
@@ -116,6 +129,8 @@ class Tokens:
             expires_at=None if lives_s is None else now + lives_s,
             revoked_at=None,
             hash=bearer.digest(text),
+            form=_FORM if callback is None else _FORM_WITH_CALLBACK,
+            callback=callback,
         )
         holder = _text(await self._put(keys=[_TOKENS, _NAMES, _MADE], args=[token_id, name, _row(token)]))
         if holder:
@@ -201,6 +216,7 @@ def _row(token: Token) -> str:
             "expires_at": token.expires_at,
             "revoked_at": token.revoked_at,
             "hash": token.hash,
+            **({"callback": token.callback} if token.callback is not None else {}),
         }
     )
 
@@ -219,6 +235,7 @@ def _token(token_id: str, raw: str) -> Token:
             revoked_at=_time(fields["revoked_at"]),
             form=int(fields["v"]),
             hash=str(fields["hash"]),
+            callback=str(fields["callback"]) if fields["v"] == _FORM_WITH_CALLBACK else None,
         )
     except (KeyError, TypeError, ValueError):
         return Token(

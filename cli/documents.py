@@ -293,7 +293,7 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
     "token create": Documents(
         "one",
         (
-            *(replace(each, optional=each.name not in ("name", "role", "portals")) for each in TOKEN),
+            *(replace(each, optional=each.name not in ("name", "role", "portals", "callback")) for each in TOKEN),
             *fields("""
                 created bool false in a dry run
                 token? text the token itself, shown once

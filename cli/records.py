@@ -39,6 +39,7 @@ TOKEN: Final = fields("""
     name text its name
     role text producer, viewer or operator
     portals list|null the portals it is limited to; null: all
+    callback text|null told of the end of payments that name nobody; a query is shown as ***
     state text usable, expired, revoked or unreadable
     created_at time|null when it was made
     expires_at time|null when it ends; null: when it is revoked

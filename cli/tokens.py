@@ -11,7 +11,7 @@ from cli.acting import acting
 from cli.exits import Exit
 from cli.numbers import Span
 from cli.output import Output, cell, speaks, table
-from cli.session import open_session, require_portal, run
+from cli.session import Session, open_session, require_portal, run
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -43,6 +43,7 @@ def token() -> None:
     \b
     Examples:
       b24pay token create shop --role producer --portal acme --expires 90d
+      b24pay token create shop --role producer --callback https://shop.example.com/told
       b24pay token list
     """
 
@@ -52,10 +53,18 @@ def token() -> None:
 @click.option("--role", type=click.Choice(_ROLES), required=True, help="What it is for.")
 @click.option("--portal", "portals", multiple=True, metavar="KEY", help="Only this portal; may be repeated.")
 @click.option("--expires", "lives_s", type=Span(), metavar="SPAN", help="90d, 12h, 30m; without it: until revoked.")
+@click.option("--callback", metavar="URL", help="Told of the end of payments that name nobody; on an allowed host.")
 @click.option("--dry-run", is_flag=True, help="Check everything and make no token.")
 @speaks
-def create(
-    output: Output, name: str, role: str, portals: tuple[str, ...], lives_s: float | None, *, dry_run: bool
+def create(  # noqa: PLR0917 - an option each
+    output: Output,
+    name: str,
+    role: str,
+    portals: tuple[str, ...],
+    lives_s: float | None,
+    callback: str | None,
+    *,
+    dry_run: bool,
 ) -> int:
     """Make a token and show it, once, on stdout; what is stored is a hash of it.
 
@@ -67,6 +76,8 @@ def create(
       TOKEN=$(b24pay token create shop --role producer --portal acme)
     """
     _require_name(name)
+    if callback and role == "viewer":
+        raise click.UsageError("a viewer hands no payments in, so there is nothing to tell")
 
     async def work() -> int:
         from access.roles import Role
@@ -75,14 +86,16 @@ def create(
             for key in portals:
                 await require_portal(session, key)
             limited = tuple(sorted(set(portals))) or None
+            told = _allowed(session, callback) if callback else None
+            shown = _without_query(told)
             if dry_run:
                 await session.tokens.require_free(name)
-                document: dict[str, object] = {"name": name, "role": role, "portals": limited, "created": False}
+                document = {"name": name, "role": role, "portals": limited, "callback": shown, "created": False}
                 output.data(document, f"Token {name}: would be made")
                 return Exit.DONE
-            plan = {"role": role, "portals": limited, "lives_s": lives_s}
+            plan = {"role": role, "portals": limited, "lives_s": lives_s, "callback": shown}
             async with acting(session, "token.create", name) as act:
-                issued = await session.tokens.create(name, Role(role), portals=limited, lives_s=lives_s)
+                issued = await session.tokens.create(name, Role(role), portals=limited, lives_s=lives_s, callback=told)
                 act.after = {"id": issued.token.id, **plan}
         made = issued.token
         output.data({**_document(made, made.created_at), "created": True, "token": issued.text}, issued.text)
@@ -113,11 +126,12 @@ def list_tokens(output: Output) -> int:
                 output.data(_document(each, now), "")
             return Exit.DONE
         shown = table(
-            "id", "name", "role", "portals", "created", "expires", "last used", "state", words=("name", "portals")
+            *("id", "name", "role", "portals", "callback", "created", "expires", "last used", "state"),
+            words=("name", "portals", "callback"),
         )
         for each in tokens:
             times = (each.created_at, each.expires_at, each.used_at)
-            row = (each.id, each.name, each.role, _portals(each), *map(instant, times))
+            row = (each.id, each.name, each.role, _portals(each), _without_query(each.callback), *map(instant, times))
             shown.add_row(*map(cell, row), _state(each, now))
         output.data({}, shown if tokens else _NONE_YET)
         return Exit.DONE
@@ -170,6 +184,24 @@ def _require_name(name: str) -> None:
         )
 
 
+def _allowed(session: "Session", callback: str) -> str:
+    """The address, if its host is one that may be told."""
+    from config.callbacks import BadCallback, read_callback
+
+    try:
+        return read_callback(callback, session.settings.callback_rules)[1]
+    except BadCallback as error:
+        raise click.UsageError(f"the callback {error}") from None
+
+
+def _without_query(address: str | None) -> str | None:
+    """An address as it may be shown: its query may be a secret of the receiver's."""
+    if address is None:
+        return None
+    place, asked, _ = address.partition("?")
+    return f"{place}?***" if asked else place
+
+
 def _refuse_secret(given: str) -> None:
     """A token that was pasted is in the shell's history by now."""
     from config.redaction import redact
@@ -184,6 +216,7 @@ def _document(each: "Token", now: float) -> dict[str, Any]:
         "name": each.name,
         "role": each.role,
         "portals": each.portals,
+        "callback": _without_query(each.callback),
         "state": each.standing(now).value,
         "created_at": instant(each.created_at),
         "expires_at": instant(each.expires_at),

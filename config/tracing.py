@@ -19,6 +19,7 @@ _TRACEPARENT: Final = re.compile(
 _LONGEST: Final = 55
 _RECORDED: Final = 1
 _NAME: Final = "b24pay"
+_OTLP: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
 _tracer: Any = None  # OpenTelemetry's; None where this process traces nothing
 
@@ -176,9 +177,19 @@ def _a_provider(exporters: Sequence[str], service: str) -> Any:
     named = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": service}
     provider = TracerProvider(resource=Resource.create(named))
     for name in exporters:
-        found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
-        if not found:
-            raise LookupError(f"no exporter {name!r} is installed; for otlp: pip install opentelemetry-exporter-otlp")
-        provider.add_span_processor(BatchSpanProcessor(found[0].load()()))
+        provider.add_span_processor(BatchSpanProcessor(_exporter(name)()))
     trace.set_tracer_provider(provider)
     return provider
+
+
+def _exporter(name: str) -> Any:
+    """The exporter of a name. `otlp` is that of the protocol asked for, else of the package that is there."""
+    names = [name]
+    if name == "otlp":
+        protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        names = [_OTLP[protocol]] if protocol in _OTLP else [name, *_OTLP.values()]
+    for each in names:
+        for found in entry_points(group="opentelemetry_traces_exporter", name=each):
+            return found.load()
+    package = "opentelemetry-exporter-otlp-proto-http"
+    raise LookupError(f"no exporter {name!r} is installed; for otlp: pip install {package}")

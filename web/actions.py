@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from access.audit import Ending, Intent, Origin, Outcome
+from config.failpoints import failpoint
 from web.access import PRINCIPAL, route_of
 from web.guards import REQUEST_ID, Handler
 from web.parts import PARTS
@@ -38,6 +39,7 @@ async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
     """
     who = request[PRINCIPAL].name
     log.info("web.changed", who=who, action=action, subject=subject, before=before, after=after, why=why)
+    failpoint("web.changed", [subject])
     ending = Ending(outcome=Outcome.DONE, what=action, subjects=[subject], before=before, after=after, why=why)
     begun = request[_BEGUN].pop("id", None) if _BEGUN in request else None
     audit = request.app[PARTS].audit
@@ -88,6 +90,7 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
     audit = request.app[PARTS].audit
     begun = {"id": await audit.begin(_intent(request, route.action, list(request.match_info.values())))}
     request[_BEGUN] = begun
+    failpoint("web.begun", list(request.match_info.values()))
     ending = Ending(outcome=Outcome.FAILED)
     try:
         response = await handler(request)

@@ -1,8 +1,12 @@
 """The application: its routes, and what every request passes on its way."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
 
 from aiohttp import web
+from redis.exceptions import RedisError
 
 from web.access import DESK, TABLE, Desk, admitted
 from web.actions import recorded
@@ -15,6 +19,8 @@ from web.pages.rendering import read_templates
 from web.parts import PARTS, Parts
 from web.routes import ROUTES, SMALL_BODY, Route
 from web.throttle import THROTTLE, Throttle
+
+_CLOSE_S: Final = 3.0
 
 
 def build_app(parts: Parts, routes: Sequence[Route] = ROUTES) -> web.Application:
@@ -30,7 +36,15 @@ def build_app(parts: Parts, routes: Sequence[Route] = ROUTES) -> web.Application
     app.on_startup.append(read_templates)
     app.on_shutdown.append(end_streams)
     app.on_response_prepare.append(harden)
+    app.on_cleanup.append(_close_intake)
     for route in routes:
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
             app[TABLE][app.router.add_route(method, route.path, route.handler)] = route
     return app
+
+
+async def _close_intake(app: web.Application) -> None:
+    """The ledger has the payments; a Redis that is away now costs the audit a count."""
+    with suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await app[API].intake.close(app[PARTS].audit)

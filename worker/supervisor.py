@@ -6,6 +6,7 @@ run out of memory. Nothing here imports a library, so the parent starts at once,
 
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -226,16 +227,31 @@ def cause_of(code: int) -> str:
 
 
 def node_name(arguments: Sequence[str]) -> str:
-    """The Celery node name that the arguments give, else one that no other worker has: containers share host names."""
+    """The Celery node name that the arguments give, else one that no other worker has: containers share host names.
+
+    The name as Celery reads it (a test compares them): a word without `@` is a host, `%h`, `%n` and `%d` are filled in.
+    """
+    given = f"worker-{uuid.uuid4().hex[:8]}@{socket.gethostname()}"
     for number, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name == "--hostname" and equals:
-            return value
-        if word in {"-n", "--hostname"} and number + 1 < len(arguments):
-            return arguments[number + 1]
-        if word.startswith("-n") and word != "-n":
-            return word.removeprefix("-n")
-    return f"worker-{uuid.uuid4().hex[:8]}@{socket.gethostname()}"
+            given = value
+        elif word in {"-n", "--hostname"} and number + 1 < len(arguments):
+            given = arguments[number + 1]
+        elif word.startswith("-n") and word != "-n":
+            given = word.removeprefix("-n")
+    return _as_celery_reads_it(given)
+
+
+def _as_celery_reads_it(given: str) -> str:
+    here = socket.gethostname()
+    name, at, host = given.partition("@")
+    if not at:
+        name, host = "", given
+    short, _, domain = here.partition(".")
+    filled = {"h": here, "n": short, "d": domain, "i": "0", "I": "", "%": "%"}
+    # What Celery does not know it refuses by itself, in words.
+    return re.sub("%(.)", lambda found: filled.get(found[1], found[0]), f"{name or 'celery'}@{host or here}")
 
 
 def raise_file_limit() -> int:
@@ -263,4 +279,4 @@ def main(arguments: list[str]) -> int:
         Path(note).write_text(node, encoding="utf-8")
     given = [sys.executable, "-m", "worker.supervised", PIPE, *CELERY, *CELERY_QUIET]
     log.info("supervisor.started", node=node, pid=os.getpid())
-    return Supervisor([*given, *arguments, "--hostname", node]).run()
+    return Supervisor([*given, *arguments, "--hostname", node.replace("%", "%%")]).run()

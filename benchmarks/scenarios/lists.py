@@ -6,7 +6,7 @@ it: page by page along the cursor until enough is found or nothing is left, at m
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any, Final
@@ -24,13 +24,14 @@ from ledger.payment import Evidence, Handle, NewPayment, PortalKey, Refusal, Sta
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Verdict
 from tasks.payment import new_ids
 
+Leases = Mapping[PortalKey, Lease]
 PORTALS: Final = 100
 CHUNK: Final = 400
 MOST_PAGES: Final = 1000
 COMMON, RARE, NEVER = "ERROR_COMMON", "ERROR_RARE", "ERROR_NEVER"
 # Of every thousand payments: how many of the large portal, and of each kind of the others'.
 LARGE: Final = {"rare": 0.01, "failed": 300, "paid": 100, "in_doubt": 5, "cancelled": 5, "queued": 50}
-OTHERS: Final = {"paid": 400, "failed": 40, "in_doubt": 5, "cancelled": 5, "queued": 90}
+OTHERS: Final = {"paid": 60, "failed": 10, "in_doubt": 5, "cancelled": 5, "queued": 460}
 
 
 async def run(*, quick: bool) -> Table:
@@ -108,7 +109,6 @@ async def ask(table: Table, session: aiohttp.ClientSession, service: Service, na
 async def fill(stage: Stage, portals: Sequence[str], count: int) -> tuple[datetime, datetime]:
     """Payments in all states; a moment before all of them, and one in the middle of what has ended."""
     before = datetime.now(UTC)
-    leases = {}
     large = {kind: max(1, round(number * count / 1000)) for kind, number in LARGE.items()}
     others = {kind: max(1, round(number * count / 1000 / (PORTALS - 1))) for kind, number in OTHERS.items()}
     for portal in portals:
@@ -119,7 +119,7 @@ async def fill(stage: Stage, portals: Sequence[str], count: int) -> tuple[dateti
     for number, portal in enumerate(portals):
         if number == PORTALS // 2:
             middle = datetime.now(UTC)
-        await end_all(stage, leases[PortalKey(portal)], large if number == 0 else others)
+        await end_all(stage, leases, PortalKey(portal), large if number == 0 else others)
     return before, middle
 
 
@@ -143,7 +143,7 @@ async def open_all(stage: Stage, portal: str, count: int) -> None:
         )
 
 
-async def end_all(stage: Stage, lease: Lease, kinds: dict[str, int]) -> None:
+async def end_all(stage: Stage, leases: Leases, portal: PortalKey, kinds: dict[str, int]) -> None:
     """Bring the oldest of a lane to their ends."""
     verdicts: dict[str, Verdict] = {
         "rare": Failed(Refusal(RARE, "seldom")),
@@ -153,17 +153,16 @@ async def end_all(stage: Stage, lease: Lease, kinds: dict[str, int]) -> None:
     }
     for kind, number in kinds.items():
         if kind == "cancelled":
-            rows = await stage.ledger.payments(lease.portal, State.QUEUED, 0, number)
-            await asyncio.gather(*[stage.ledger.cancel(row.id) for row in rows])
+            for row in await stage.ledger.payments(portal, State.QUEUED, 0, number):
+                await stage.ledger.cancel(row.id)
         elif kind in verdicts:
-            await end(stage, lease, verdicts[kind], number)
-        await stage.ledger.renew([lease])
+            await end(stage, leases, portal, verdicts[kind], number)
 
 
-async def end(stage: Stage, lease: Lease, verdict: Verdict, number: int) -> None:
+async def end(stage: Stage, leases: Leases, portal: PortalKey, verdict: Verdict, number: int) -> None:
     """Claim and settle so many."""
     for at in range(0, number, CHUNK):
-        claimed = await stage.ledger.claim(lease, min(CHUNK, number - at))
-        await stage.ledger.settle(lease, [Decision(row, verdict) for row in claimed.payments])
-        if at % (50 * CHUNK) == 0:
-            await stage.ledger.renew([lease])
+        claimed = await stage.ledger.claim(leases[portal], min(CHUNK, number - at))
+        await stage.ledger.settle(leases[portal], [Decision(row, verdict) for row in claimed.payments])
+        if at % (20 * CHUNK) == 0:
+            await stage.ledger.renew(list(leases.values()))

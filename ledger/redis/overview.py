@@ -5,6 +5,7 @@ million payments to look at from outside.
 """
 
 import heapq
+import json
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ class Overview:
         return records.items(as_reply(raw))
 
     async def _some(self, portals: Sequence[str]) -> LanesOverview:
-        now, lanes, held, rest, *first = await self._run("overview", self._most, self._rest, *portals)
+        now, lanes, held, rest, *first = await self._run("overview", self._most, self._rest, json.dumps(portals))
         now_ms, flat = records.number(now), records.items(held)
         return LanesOverview(
             lanes=records.number(lanes),

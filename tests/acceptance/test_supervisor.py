@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.bin.worker import Hostname
 
 from tests.eventually import eventually_sync
 from tests.house import ROOT, House, Worker, a_house
@@ -144,6 +145,18 @@ def test_workers_get_names_of_their_own() -> None:
     """Containers that share a host name and a process id do not share a node name; a given one is kept."""
     assert node_name([]) != node_name([])
     assert node_name(["--hostname", "a@b"]) == node_name(["-n", "a@b"]) == node_name(["--hostname=a@b"]) == "a@b"
+    assert node_name(["-n", "a@b", "-nc@d"]) == "c@d"
+
+
+NAMES = ("w1", "w1@", "@box", "w1@%h", "%n", "%n-2@%n.%d", "w%i%I@box", "100%%@box", "%%h@box")
+
+
+@pytest.mark.parametrize("given", NAMES)
+def test_a_name_is_what_celery_makes_of_it(given: str) -> None:
+    """Health checks ask the name that was written down: it must be the one that the worker listens to."""
+    node = node_name(["-n", given])
+    assert node == Hostname().convert(given, None, None)
+    assert Hostname().convert(node.replace("%", "%%"), None, None) == node, "as the child is told"
 
 
 @pytest.mark.parametrize(("limit", "scarce"), [("-Sn", False), ("-n", True)])

@@ -14,6 +14,8 @@ BOXES = ("config", "tasks", "worker", "web", "bitrix24", "ledger", "limiter", "c
 ELSEWHERE = {
     "renewal.answered": "tests/acceptance/test_applications.py",
     "callback.sent": "tests/integration/callbacks/test_killed_couriers.py",
+    "web.begun": "tests/integration/web/test_audit_kills.py",
+    "web.changed": "tests/integration/web/test_audit_kills.py",
 }
 ENDING = re.compile(rf"[{''.join(LETTERS.values())}] \d+ s")
 

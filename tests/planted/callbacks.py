@@ -46,6 +46,13 @@ OF_CALLBACKS: Final[tuple[Bug, ...]] = (
         _HERE + "test_inside.py::test_the_last_look_is_at_the_connection",
     ),
     a_bug(
+        "certificates of receivers are not looked at",
+        "callbacks/sending.py",
+        "            use_dns_cache=False,",
+        "            use_dns_cache=False,\n            ssl=False,",
+        _HERE + "test_receivers_certificates.py::test_nothing_is_said_where_the_certificate_is_not_right",
+    ),
+    a_bug(
         "a receiver's redirects are followed",
         "callbacks/sending.py",
         "allow_redirects=False",

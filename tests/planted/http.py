@@ -24,6 +24,20 @@ HTTP_BUGS: Final = (
         FOREIGN + "test_a_foreign_payment_and_one_that_is_not_there_look_the_same",
     ),
     a_bug(
+        "what is counted for the audit is forgotten when the process stops",
+        "web/intake.py",
+        'await self._write_due(audit, float("inf"))',
+        "return",
+        "tests/integration/web/test_audit_kills.py::test_payments_handed_in_are_counted",
+    ),
+    a_bug(
+        "the callback of a token is forgotten in streams and arrays",
+        "web/api/bulk.py",
+        "return wanted.named(handle, own, context, told)",
+        "return wanted.named(handle, own, context)",
+        "tests/integration/web/test_token_callback.py::test_every_door_tells_the_tokens_address",
+    ),
+    a_bug(
         "the second of two names counts",
         "web/api/bodies.py",
         "if len(read) < len(pairs):",

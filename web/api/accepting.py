@@ -13,7 +13,7 @@ from web.api import answers
 from web.api.bodies import JSON, parse, read_bytes, require_type, required
 from web.api.bulk import Bulk, take_array, take_lines
 from web.api.conflicts import conflict
-from web.api.door import API, ledger_of, may_touch, no_portal
+from web.api.door import API, count_accepted, ledger_of, may_touch, no_portal, told_otherwise
 from web.api.models import PaymentRequest, key_wrong
 from web.api.names import named_by_key
 from web.api.operations import NDJSON, Operation, described
@@ -81,7 +81,8 @@ async def _take_one(request: web.Request, ledger: RedisLedger, data: object, key
     key = key or wanted.idempotency_key
     if not may_touch(request, wanted.portal):
         raise no_portal()
-    ask = wanted.named(named_by_key(key) if key else new_ids(1)[0], key, carried(request.headers))
+    told = told_otherwise(request, wanted)
+    ask = wanted.named(named_by_key(key) if key else new_ids(1)[0], key, carried(request.headers), told)
     return await _answer(request, ledger, ask, await request.app[API].gathering.open(ledger, ask))
 
 
@@ -89,6 +90,7 @@ async def _answer(request: web.Request, ledger: RedisLedger, ask: NewPayment, op
     match opened:
         case Accepted(row):
             request[TOLD] = {"outcome": "accepted", "payment": row.id}
+            count_accepted(request, {row.portal: 1})
             return _durable(answers.accepted(row), {})
         case Joined(row):
             request[TOLD] = {"outcome": "joined", "payment": row.id}

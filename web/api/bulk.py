@@ -22,7 +22,7 @@ from ledger.redis import RedisLedger
 from tasks.payment import new_ids
 from web.api.bodies import parse, validated
 from web.api.conflicts import conflict
-from web.api.door import API, may_touch, no_portal
+from web.api.door import API, count_accepted, may_touch, no_portal, told_otherwise
 from web.api.lines import Line, Lines
 from web.api.models import PaymentRequest
 from web.api.names import named_by_key, named_by_place
@@ -57,6 +57,7 @@ class Bulk:
     ledger: RedisLedger
     key: str | None
     counts: Counter[str] = field(default_factory=Counter)
+    portals: Counter[str] = field(default_factory=Counter)  # new payments of each
     _names: list[str] = field(default_factory=list)  # made in advance: many at once cost little more than one
 
     @property
@@ -69,9 +70,12 @@ class Bulk:
         if not may_touch(self.request, wanted.portal):
             return no_portal()
         own, context = wanted.idempotency_key, carried(self.request.headers)
-        if self.key:
-            return wanted.named(named_by_place(self.key, index), own, context)
-        return wanted.named(named_by_key(own) if own else self._name(), own, context)
+        try:
+            told = told_otherwise(self.request, wanted)
+        except Problem as problem:
+            return problem
+        handle = named_by_place(self.key, index) if self.key else named_by_key(own) if own else self._name()
+        return wanted.named(handle, own, context, told)
 
     def _name(self) -> str:
         if not self._names:
@@ -93,6 +97,7 @@ class Bulk:
     async def _result(self, index: int, ask: NewPayment, opened: Opened) -> Result:
         match opened:
             case Accepted(row):
+                self.portals[row.portal] += 1
                 return self._done(index, row.id, "accepted")
             case Joined(row):
                 return self._done(index, row.id, "joined")
@@ -113,8 +118,10 @@ class Bulk:
         return {"index": index, "error": problem.document()}
 
     def note(self) -> None:
-        """Have the request's line tell what was done."""
+        """Have the request's line and the audit tell what was done."""
         self.request[TOLD] = self.document
+        if self.portals:
+            count_accepted(self.request, self.portals)
 
 
 async def take_array(bulk: Bulk, data: Sequence[object]) -> web.Response:

@@ -1,17 +1,22 @@
 """What every handler of the API begins with: a ledger of our version, and only what the one who asks may touch."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
+from config.callbacks import BadCallback, read_callback
 from ledger.ledger import LaneView, Opened
-from ledger.payment import NewPayment, Payment
+from ledger.payment import Destination, NewPayment, Payment
 from ledger.redis import RedisLedger, UnknownSchema
-from tasks.payment import PORTAL, is_handle
+from tasks.payment import PORTAL, environment_rules, is_handle
 from web.access import PRINCIPAL
+from web.api.models import PaymentRequest
+from web.api.wrongs import Wrong, refusal
+from web.guards import REQUEST_ID
+from web.intake import Intake
 from web.parts import PARTS
 from web.problems import Problem
 
@@ -67,6 +72,7 @@ class ApiState:
     """What the handlers of one process share."""
 
     gathering: Gathering = field(default_factory=Gathering)
+    intake: Intake = field(default_factory=Intake)
     schema_is_ours: bool = False
     streams: int = 0  # bulk requests that are being read
 
@@ -89,6 +95,24 @@ async def ledger_of(request: web.Request) -> RedisLedger:
 def may_touch(request: web.Request, portal: str) -> bool:
     """Whether a portal is any business of the one who asks."""
     return request[PRINCIPAL].may_touch(portal)
+
+
+def count_accepted(request: web.Request, accepted: Mapping[str, int]) -> None:
+    """Have the audit tell that this request has become so many new payments by portal."""
+    app = request.app
+    app[API].intake.count(app[PARTS].audit, request[PRINCIPAL], request[REQUEST_ID], accepted)
+
+
+def told_otherwise(request: web.Request, wanted: PaymentRequest) -> Destination | None:
+    """Who is told of a payment's end where it names nobody itself; raises Problem where they may not be any more."""
+    address = request[PRINCIPAL].callback
+    if address is None or wanted.callback is not None:
+        return None
+    try:
+        return Destination(*read_callback(address, environment_rules()))
+    except BadCallback as error:
+        step = "Allow its host, give the payment a callback, or use a token without one (`b24pay token list`)."
+        raise refusal([Wrong("/callback", "callback", f"of this token {error}", step)]) from None
 
 
 def no_portal() -> Problem:

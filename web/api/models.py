@@ -163,7 +163,9 @@ class PaymentRequest(Strict):
         None, description="As the header Idempotency-Key, which says the same or is left out."
     )
     callback: CallbackAddress | None = Field(
-        None, description="Who is told of its end: https, on a host that the operator has allowed."
+        None,
+        description="Who is told of its end: https, on a host that the operator has allowed. Without it: the callback "
+        "of the token, where that has one.",
     )
 
     @classmethod
@@ -174,8 +176,10 @@ class PaymentRequest(Strict):
         text = "needs pay_system_id or bx_rest_handler"
         return [Wrong("", "way-to-pay", text, "Name the pay system that pays the invoice.")]
 
-    def named(self, handle: str, key: str | None, traceparent: str | None) -> NewPayment:
-        """As the ledger takes it."""
+    def named(
+        self, handle: str, key: str | None, traceparent: str | None = None, otherwise: Destination | None = None
+    ) -> NewPayment:
+        """As the ledger takes it; `otherwise` is told where the payment names nobody."""
         return NewPayment(
             id=Handle(handle),
             portal=PortalKey(self.portal),
@@ -183,7 +187,7 @@ class PaymentRequest(Strict):
             pay_system_id=self.pay_system_id,
             bx_rest_handler=self.bx_rest_handler,
             idempotency_key=key,
-            callback=self.callback,
+            callback=self.callback or otherwise,
             traceparent=traceparent,
         )
 

@@ -8,12 +8,13 @@
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  how many lanes are told one by one, those with the most open payments
   ARGV[2]  a portal that is never one of them
-  ARGV[3+] portals; a few hundred, so that the server is nobody's alone for long
+  ARGV[3]  JSON: portals; a few hundred, so that the server is nobody's alone for long
   Returns  {now in ms, how many lanes are known, {held code, lanes, ...}, rest, lane, ...}, where a lane is
            {portal, counts of q s d p f c, oldest queued since ms or 0, oldest doubt sent at ms or 0}
            and the rest is all others as one lane without a name
 ]]
 local MOST, OTHER = tonumber(ARGV[1]), ARGV[2]
+local PORTALS = cjson.decode(ARGV[3])
 local HEADS = 20  -- names at the head of a list that may belong to withdrawn payments
 local EDGE = 50  -- doubts looked at, at either end
 local left = 1000  -- of all lanes together
@@ -47,7 +48,7 @@ end
 -- Whether any of these lanes has suspects: hardly ever, and then one question is enough for all.
 local function are_any_suspects()
   local keys = {}
-  for n = 3, #ARGV do keys[n - 2] = SUSPECTS .. ARGV[n] end
+  for n, portal in ipairs(PORTALS) do keys[n] = SUSPECTS .. portal end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 
@@ -101,8 +102,8 @@ local function to_its_place(row)
   if #first > MOST then to_the_rest(table.remove(first)) end
 end
 
-for n = 3, #ARGV do
-  local row = seen(ARGV[n])
+for _, portal in ipairs(PORTALS) do
+  local row = seen(portal)
   if row[1] == OTHER then to_the_rest(row) else to_its_place(row) end
 end
 local codes = {}
@@ -110,7 +111,7 @@ for code, lanes in pairs(held) do
   codes[#codes + 1] = code
   codes[#codes + 1] = lanes
 end
-local answer = {NOW, #ARGV - 2, codes, rest}
+local answer = {NOW, #PORTALS, codes, rest}
 for _, row in ipairs(first) do
   row[OPEN] = nil
   answer[#answer + 1] = row

@@ -15,6 +15,7 @@ FIELDS = {
     "name",
     "role",
     "portals",
+    "callback",
     "state",
     "created_at",
     "expires_at",
@@ -80,7 +81,7 @@ async def test_a_revoked_token_is_refused_and_listed(terminal: Terminal, redis: 
 async def test_dry_runs_change_nothing_and_refuse_the_same(terminal: Terminal, redis: Any):
     """No token, no row of the audit."""
     said = terminal.json("token", "create", "shop", "--role", "viewer", "--dry-run")
-    assert said.document == {"name": "shop", "role": "viewer", "portals": None, "created": False}
+    assert said.document == {"name": "shop", "role": "viewer", "portals": None, "callback": None, "created": False}
     assert await redis.keys("*token*") == []
     assert await redis.exists("b24pay:{0}:audit") == 0
     token_of(terminal("token", "create", "shop", "--role", "viewer"))

@@ -139,12 +139,12 @@ async def test_a_row_of_a_newer_version_opens_nothing_here_and_keeps_its_fields(
     tokens, gate = Tokens(redis), Gate(Tokens(redis), clock=(clock := Clock()))
     issued = await a_token(redis, "shop", Role.OPERATOR)
     row = json.loads(await redis.hget(ROWS, issued.token.id))
-    for change in ({"v": 2, "hours": "9-17"}, {"role": "auditor"}):
+    for change in ({"v": 3, "hours": "9-17"}, {"role": "auditor"}):
         await redis.hset(ROWS, issued.token.id, json.dumps({**row, **change}))
         clock.now += CACHE_S
         assert await refusal(gate, issued.text) is Reason.UNREADABLE
         assert not await tokens.any_usable()
-    await redis.hset(ROWS, issued.token.id, json.dumps({**row, "v": 2, "hours": "9-17"}))
+    await redis.hset(ROWS, issued.token.id, json.dumps({**row, "v": 3, "hours": "9-17"}))
     await tokens.revoke(issued.token.id)
     assert json.loads(await redis.hget(ROWS, issued.token.id))["hours"] == "9-17"
     await redis.hset(ROWS, "0" * 12, "no JSON")

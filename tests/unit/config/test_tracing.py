@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -83,3 +84,32 @@ def test_without_being_asked_for_nothing_is_set_up_and_nothing_is_needed() -> No
         command = [sys.executable, "-c", script.format(missing)]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
         assert done.stdout == "None False False\n"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "installed", "wanted"),
+    [
+        (None, ("otlp_proto_http",), "otlp_proto_http"),
+        (None, ("otlp", "otlp_proto_grpc", "otlp_proto_http"), "otlp"),
+        ("http/protobuf", ("otlp", "otlp_proto_grpc", "otlp_proto_http"), "otlp_proto_http"),
+        ("grpc", ("otlp_proto_grpc", "otlp_proto_http"), "otlp_proto_grpc"),
+        ("grpc", ("otlp_proto_http",), None),
+    ],
+)
+def test_otlp_is_the_exporter_of_the_protocol_or_the_one_that_is_there(
+    protocol: str | None, installed: tuple[str, ...], wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The packages for HTTP and gRPC name theirs differently, and `otlp` is what everybody writes."""
+
+    def found(*, group: str, name: str) -> list[EntryPoint]:
+        return [EntryPoint(name, f"tests.unit.config.test_tracing:{name}", group)] if name in installed else []
+
+    monkeypatch.setattr(EntryPoint, "load", lambda self: self.name)
+    monkeypatch.setattr(tracing, "entry_points", found)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", raising=False)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol or "")
+    if wanted is None:
+        with pytest.raises(LookupError, match="otlp"):
+            tracing._exporter("otlp")
+    else:
+        assert tracing._exporter("otlp") == wanted

@@ -8,7 +8,7 @@ from limiter.limiter import Pace
 from metrics.life import Condition
 from metrics.showing import shown
 from metrics.standing import Messages, Server, Standing
-from metrics.table import TABLE, Source
+from metrics.table import BY_NAME, TABLE, Source
 
 PACE = Pace(
     rate=2.0,
@@ -92,3 +92,14 @@ def test_what_cannot_be_had_is_missing_and_not_nought():
 def test_without_redis_only_that_is_told():
     """Figures of yesterday would look like figures of now."""
     assert samples(None) == {("b24pay_redis_up", frozenset()): 0.0}
+
+
+def test_the_library_reads_types_texts_and_whatever_stands_in_a_label():
+    """Kind and help of the table, a counter under its whole name, and a value with signs that have to be escaped."""
+    strange = 'a"b\\c\nd\\ne'
+    lanes = LanesOverview(lanes=1, first=[a_lane(strange, queued=5)], rest=a_lane("other"), held={})
+    standing = a_standing(lanes=lanes)
+    assert figure(standing, "b24pay_payments", portal=strange, state="queued") == 5
+    for family in filter(lambda each: each.samples, text_string_to_metric_families(shown(standing).decode())):
+        row = BY_NAME[family.samples[0].name]
+        assert (family.type, family.documentation) == (row.kind, row.help)
