@@ -1,7 +1,6 @@
 """The fenced blocks and links of the pages that people read."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +48,9 @@ class Block:
 
 
 def pages() -> list[str]:
-    """Every Markdown file under version control, from the root."""
-    found = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return sorted(name for name in found.stdout.split() if (ROOT / name).is_file())
+    """Every Markdown file that a reader may meet, from the root."""
+    places = ("*.md", "docs/**/*.md", "emulator/*.md", "deploy/**/*.md", ".github/**/*.md")
+    return sorted(path.relative_to(ROOT).as_posix() for place in places for path in ROOT.glob(place))
 
 
 def manual() -> list[str]:

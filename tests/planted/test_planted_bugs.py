@@ -17,6 +17,7 @@ from tests.planted.bugs import Bug
 from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
+from tests.planted.documents import OF_DOCUMENTS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
 from tests.planted.watchers import OF_WATCHERS
@@ -32,6 +33,7 @@ BUGS = (
     *OF_WATCHERS,
     *OF_ACCESS,
     *OF_COMMANDS,
+    *OF_DOCUMENTS,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
@@ -48,9 +50,11 @@ FOLDERS = (
     "cli",
     "emulator",
     "chaos",
+    "manual",
+    "docs",
     "tests",
 )
-FILES = ("pyproject.toml", "Procfile", ".env.example")
+FILES = ("pyproject.toml", "Procfile", ".env.example", "Makefile", "README.md", "CONTRIBUTING.md")
 TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
 TIMEOUT_S = 120
 FAILED, ALL_PASSED = 1, 0
