@@ -1,12 +1,18 @@
 FROM python:3.13.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
+# Where no public index is reached: --build-arg PIP_INDEX_URL=…, or PIP_FIND_LINKS=… with PIP_NO_INDEX=1. What was
+# found there is held against the hashes all the same, and nothing of this is in the finished image.
+ARG PIP_INDEX_URL
+ARG PIP_FIND_LINKS
+ARG PIP_NO_INDEX
 WORKDIR /src
-RUN python -m venv /opt/b24pay
+# The finished image needs no pip.
+RUN python -m venv /opt/build \
+    && python -m venv --without-pip /opt/b24pay
 # The requirements alone first: a change of code does not install them again. Nothing without a known hash gets in.
 COPY requirements.txt requirements-build.txt ./
-RUN /opt/b24pay/bin/pip install --require-hashes --no-deps -r requirements.txt \
-    && python -m venv /opt/build \
+RUN PIP_PYTHON=/opt/b24pay/bin/python /opt/build/bin/pip install --require-hashes --no-deps -r requirements.txt \
     && /opt/build/bin/pip install --require-hashes --no-deps -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY config/ config/
@@ -19,11 +25,12 @@ COPY web/ web/
 COPY access/ access/
 COPY metrics/ metrics/
 COPY callbacks/ callbacks/
+COPY reconciling/ reconciling/
 COPY emulator/ emulator/
 COPY chaos/ chaos/
 COPY cli/ cli/
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && /opt/b24pay/bin/pip install --no-deps --no-index --find-links /wheels b24pay
+    && PIP_PYTHON=/opt/b24pay/bin/python /opt/build/bin/pip install --no-deps --no-index --find-links /wheels b24pay
 
 FROM python:3.13.11-slim-bookworm
 LABEL org.opencontainers.image.title="b24pay" \

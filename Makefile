@@ -3,7 +3,7 @@
 .PHONY: help setup demo chaos test test-all matrix bench pages site check format lock release
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter cli emulator chaos benchmarks manual release tests
+CODE := config tasks worker web access metrics callbacks bitrix24 ledger limiter reconciling cli emulator chaos benchmarks manual release deploy tests
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10

@@ -9,6 +9,7 @@ ended in between (or works still), and the entry says so instead of guessing.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,13 @@ _AUDIT: Final = "b24pay:{0}:audit"
 _FORM: Final = 1
 _PAGE: Final = 500  # rows per trip
 _LONGEST: Final = 1_000  # characters of a text that a person wrote
+_LATEST_ENDING_MS: Final = 120_000
+_ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
+
+
+def is_entry_id(text: str) -> bool:
+    """Whether a text has the form of an entry's id."""
+    return _ID.fullmatch(text) is not None
 
 
 class Origin(StrEnum):
@@ -31,6 +39,7 @@ class Origin(StrEnum):
 
     CLI = "cli"
     HTTP = "http"
+    WEB = "web"  # a page of the dashboard
 
 
 class Outcome(StrEnum):
@@ -111,17 +120,23 @@ class Audit:
         """Write down in one row what has happened already."""
         await self._write({**_told(intent), **_told(ending)})
 
-    async def entries(self, since_s: float) -> AsyncIterator[Entry]:
-        """The changes of so many seconds, newest first; memory grows with what was under way at one time only."""
+    async def entries(self, since_s: float, before: str | None = None) -> AsyncIterator[Entry]:
+        """The changes of so many seconds, newest first; memory grows with what was under way at one time only.
+
+        `before`: only those that stand behind this entry. What ended more than two minutes after that one is told as
+        unfinished then.
+        """
         seconds, _ = await self._redis.time()
         oldest, newest = str(max(0, round((seconds - since_s) * 1000))), "+"
+        if before is not None:
+            newest = str(_place(before)[0] + _LATEST_ENDING_MS)
         endings: dict[str, Mapping[str, Any]] = {}
         while rows := await self._redis.xrevrange(_AUDIT, newest, oldest, count=_PAGE):
             for raw_id, fields in rows:
                 row_id, row = _text(raw_id), _row(fields)
                 if (of := row.get("of")) is not None:
                     endings.setdefault(str(of), row)
-                else:
+                elif before is None or _place(row_id) < _place(before):
                     yield _entry(row_id, {**row, **endings.pop(row_id, {})})
             newest = f"({_text(rows[-1][0])}"
 
@@ -168,6 +183,11 @@ def _entry(row_id: str, row: Mapping[str, Any]) -> Entry:
         request_id=row.get("request_id"),
         token=row.get("token"),
     )
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    at, _, number = entry_id.partition("-")
+    return int(at), int(number)
 
 
 def _text(value: str | bytes | None) -> str:

@@ -14,6 +14,7 @@ class Role(StrEnum):
 
 
 READERS: Final = frozenset(Role)
+WATCHERS: Final = frozenset({Role.VIEWER, Role.OPERATOR})  # a dashboard is for people
 CHANGERS: Final = frozenset({Role.OPERATOR})
 PAYERS: Final = frozenset({Role.PRODUCER, Role.OPERATOR})
 

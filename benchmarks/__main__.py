@@ -26,6 +26,9 @@ SCENARIOS: Final = (
     "small",
     "million",
     "execution",
+    "pages",
+    "http",
+    "lists",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 from bitrix24.facts import Operating, Pay
-from bitrix24.invoices import READ_METHOD, read_command
+from bitrix24.invoices import GET_METHOD, READ_METHOD, read_command
 from bitrix24.shapes import as_map, as_seconds
 
 PAY_METHOD: Final = "sale.paysystem.pay.invoice"
@@ -40,10 +40,22 @@ def pay_params(pay: Pay) -> dict[str, object]:
 
 def batch_params(pays: Sequence[Pay]) -> dict[str, object]:
     """The batch of these pays in order, with a read-back of exactly their invoices behind them."""
-    commands = {pay_key(at): _command(PAY_METHOD, pay_params(pay).items()) for at, pay in enumerate(pays)}
+    commands = {pay_key(at): command(PAY_METHOD, pay_params(pay).items()) for at, pay in enumerate(pays)}
     distinct = list(dict.fromkeys(pay.invoice_id for pay in pays))
     # halt 0: each payment stands for itself.
-    return {"halt": 0, "cmd": {**commands, READ_KEY: _command(READ_METHOD, read_command(distinct))}}
+    return {"halt": 0, "cmd": {**commands, READ_KEY: command(READ_METHOD, read_command(distinct))}}
+
+
+def get_key(invoice_id: int) -> str:
+    """The command key of one invoice that is asked for alone."""
+    return f"i{invoice_id}"
+
+
+def look_params(listed: Sequence[int], one_by_one: Sequence[int]) -> dict[str, object]:
+    """The batch that lists some invoices and asks for others one by one; it pays nothing."""
+    gets = {get_key(each): command(GET_METHOD, [("id", each)]) for each in one_by_one}
+    lists = {READ_KEY: command(READ_METHOD, read_command(listed))} if listed else {}
+    return {"halt": 0, "cmd": {**gets, **lists}}
 
 
 def read_batch(reply: Mapping[str, object], pays: int) -> BatchReply | None:
@@ -91,6 +103,7 @@ def _account(nested: Iterable[Operating | None], reply: Mapping[str, object]) ->
     return inner
 
 
-def _command(method: str, pairs: Iterable[tuple[str, object]]) -> str:
+def command(method: str, pairs: Iterable[tuple[str, object]]) -> str:
+    """A command of a batch, as the portal parses it."""
     # The portal reads it with parse_str: everything but unreserved characters is encoded, brackets in names too.
     return f"{method}?" + "&".join(f"{quote(name, safe='')}={quote(str(value), safe='')}" for name, value in pairs)

@@ -5,6 +5,7 @@ that says whether the call had left us and what that means.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -22,6 +23,8 @@ from bitrix24.batch import (
     batch_params,
     duration_of,
     duration_of_all,
+    get_key,
+    look_params,
     operating_of,
     pay_key,
     pay_params,
@@ -30,10 +33,10 @@ from bitrix24.batch import (
 from bitrix24.classification import Body, Ending, Where, classify
 from bitrix24.credentials import OAuth
 from bitrix24.errors import Moved, NoAnswer, NotSent, PortalError, Refused
-from bitrix24.facts import Answer, Claims, Invoice, Invoices, Pay, Reply
+from bitrix24.facts import Answer, Claims, Invoice, Invoices, Pay, Reply, Seen
 from bitrix24.fence import clock
 from bitrix24.hosts import is_oauth_host, new_endpoint
-from bitrix24.invoices import READ_MAX, READ_METHOD, read_params, read_rows
+from bitrix24.invoices import GET_METHOD, READ_MAX, READ_METHOD, read_params, read_rows
 from bitrix24.portal import Portal
 from bitrix24.shapes import NOT_JSON, error_of, parse, redact, redact_code
 from bitrix24.tokens import Renewed, read_renewal, renewal_form
@@ -42,6 +45,7 @@ from bitrix24.transport import Call, HttpReply, Lost, Transport
 _OK: Final = range(200, 300)
 RENEWAL_S: Final = 15.0  # a token server that needs longer is out of order
 _FORM: Final = "application/x-www-form-urlencoded"
+_NO_SUCH: Final = re.compile(r"^not found\W*$", re.IGNORECASE)  # `crm.invoice.get`, with an empty code
 
 
 class Client:
@@ -123,6 +127,22 @@ class Client:
         if invoices is None:
             raise _unreadable(portal, in_batch=False)
         return invoices
+
+    async def look_again(
+        self, portal: Portal, listed: Sequence[int], one_by_one: Sequence[int]
+    ) -> Mapping[int, Seen | PortalError]:
+        """What the portal says of invoices that a reading left open, in one batch: of those that it had `listed`, and,
+        asked for one by one, of those that it had not. None: there is no such invoice.
+
+        Raises PortalError where the request as a whole has no answer.
+        """
+        if bool(listed) + len(one_by_one) > READ_MAX:
+            raise ValueError(f"{len(listed)} and {len(one_by_one)} invoices do not fit into one request")
+        value, _ = await self._ask(portal, BATCH_METHOD, look_params(listed, one_by_one))
+        batch = read_batch(value, 0)
+        if batch is None:
+            raise _unreadable(portal, in_batch=True)
+        return {**_listed_again(portal, batch, listed), **{each: _seen(portal, batch, each) for each in one_by_one}}
 
     async def call(self, portal: Portal, method: str, params: Mapping[str, object] | None = None) -> object:
         """The `result` of any method, for live checks; raises PortalError."""
@@ -223,11 +243,29 @@ def _invoices(portal: Portal, batch: BatchReply, asked: Sequence[int]) -> Invoic
     return _unreadable(portal, in_batch=True) if found is None else found
 
 
+def _listed_again(portal: Portal, batch: BatchReply, listed: Sequence[int]) -> Mapping[int, Seen | PortalError]:
+    if not listed:
+        return {}
+    found = _invoices(portal, batch, listed)
+    if isinstance(found, PortalError):
+        return dict.fromkeys(listed, found)
+    return {each: found.get(each) or _unreadable(portal, in_batch=True) for each in listed}
+
+
+def _seen(portal: Portal, batch: BatchReply, invoice_id: int) -> Seen | PortalError:
+    key = get_key(invoice_id)
+    if key in batch.errors:
+        error = _command_error(portal, GET_METHOD, batch.errors[key])
+        return None if not error.code and _NO_SUCH.search(error.text) else error
+    found = read_rows([batch.results.get(key)], [invoice_id]) or {}
+    return found.get(invoice_id) or _unreadable(portal, in_batch=True)
+
+
 def _command_error(portal: Portal, method: str, entry: object) -> PortalError:
     error = error_of(entry)
     code, text = error or ("", "an error without code")
     body = Body.JSON if error is None else Body.ERROR
-    reading = method == READ_METHOD
+    reading = method in (READ_METHOD, GET_METHOD)
     ending = Ending(where=Where.COMMAND, code=code, text=text, body=body, in_batch=True, reading=reading)
     return _error(portal, method, ending)
 

@@ -45,6 +45,9 @@ Invoices = (
 )  # of a read-back; an invoice that is absent was deleted or is not readable
 
 
+Seen = Invoice | None  # of an invoice that was asked for alone; None: there is no such invoice
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One answered request: an answer per pay command in the order asked, and what the read-back behind them saw."""

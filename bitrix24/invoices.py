@@ -7,6 +7,8 @@ from bitrix24.facts import Invoice
 from bitrix24.shapes import as_instant, as_int, as_rows
 
 READ_METHOD: Final = "crm.invoice.list"
+# One invoice; unlike the list it tells one that is not there from one that may not be read.
+GET_METHOD: Final = "crm.invoice.get"
 # The portal's page size; more ids would need a second request.
 READ_MAX: Final = 50
 _SELECT: Final = ("ID", "PAYED", "DATE_PAYED", "EMP_PAYED_ID")

@@ -18,7 +18,12 @@ SCOPE_TO_PAY: Final = "pay_system"
 
 def may_be_probed(error: PortalError) -> bool:
     """Whether a lane that is held for this may go on without a person, once the cause is gone."""
-    return error.code not in _ONLY_A_PERSON
+    return not only_a_person(error.code)
+
+
+def only_a_person(code: str) -> bool:
+    """Whether a lane that is held for this is a person's business: until then its portal is not asked anything."""
+    return code in _ONLY_A_PERSON
 
 
 async def is_mended(client: Client, portal: Portal) -> bool:

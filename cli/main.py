@@ -33,6 +33,7 @@ _VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
     "retry": ("cli.corrections", "retry", "Queue failed payments again."),
     "cancel": ("cli.corrections", "cancel", "Withdraw payments that were not sent."),
     "doubts": ("cli.doubts", "doubts", "See payments in doubt, read them again, decide."),
+    "reconcile": ("cli.reconciling", "reconcile", "Compare the ledger with a portal: who says what of ended payments."),
     "callback": ("cli.callbacks", "callback", "Tell others of payments' ends: secrets, what failed, sending again."),
     "parked": ("cli.parked", "parked", "Look at messages that nobody could read."),
     "token": ("cli.tokens", "token", "Make, list and revoke tokens for the HTTP doors."),

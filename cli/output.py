@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -210,10 +211,15 @@ def state(value: str) -> "Text":
 
 def _line_of(document: Document) -> str:
     """One line of JSON; what a terminal might obey (control characters, turned text) is escaped."""
-    text = json.dumps(document, ensure_ascii=False, default=str)
+    text = json.dumps(document, ensure_ascii=False, default=_plain)
     if not text.isprintable():
         text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
     return text + "\n"
+
+
+def _plain(value: object) -> str:
+    """What JSON has no type for; an instant as RFC 3339 has it."""
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
 def _unpadded(text: str) -> str:

@@ -47,7 +47,7 @@ async def write_report(path: Path, sheet: Sheet, intake: Intake, ledger: "Ledger
 
 
 async def _write(path: Path, sheet: Sheet, intake: Intake, ledger: "Ledger | None") -> None:
-    with _whole_or_not_at_all(path) as file:
+    with whole_or_not_at_all(path) as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         entries = iter(intake)
@@ -56,7 +56,7 @@ async def _write(path: Path, sheet: Sheet, intake: Intake, ledger: "Ledger | Non
 
 
 @contextmanager
-def _whole_or_not_at_all(path: Path) -> Iterator[TextIO]:
+def whole_or_not_at_all(path: Path) -> Iterator[TextIO]:
     """A file beside the place it is moved to at the end, so that a reader never sees half of it."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
     partial = Path(name)
@@ -81,27 +81,27 @@ async def _lines(chunk: list[tuple[int, Outcome]], sheet: Sheet, intake: Intake,
     ]
 
 
-def _text(told: str) -> str:
+def cell_text(told: str) -> str:
     """Text as a spreadsheet may open it: what a portal wrote is never taken for a formula."""
     shown = plain(told)
     return f"'{shown}" if shown.startswith(_FORMULAS) else shown
 
 
 def _rejected(line: int, outcome: Outcome, cause: str) -> Line:
-    return line, "", "", "", "rejected", outcome.upper(), _text(cause)
+    return line, "", "", "", "rejected", outcome.upper(), cell_text(cause)
 
 
 def _accepted(line: int, handle: str, payment: "Payment | None", note: str) -> Line:
     if payment is None:
         return line, handle, "", "", "not imported", "", note
     error = payment.error
-    text = _text(f"{error.text} ({note})" if error and note else error.text if error else note)
+    text = cell_text(f"{error.text} ({note})" if error and note else error.text if error else note)
     return (
         line,
         handle,
         payment.portal,
         payment.invoice_id,
         payment.state.value,
-        _text(error.code) if error else "",
+        cell_text(error.code) if error else "",
         text,
     )

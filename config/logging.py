@@ -12,10 +12,11 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -166,34 +167,44 @@ _SAFE: Final[tuple[Processor, ...]] = (
 )
 
 
+_LEVELS: Final = {"warn": "warning", "exception": "error"}
+_TROUBLE: Final = frozenset({"exc_info", "stack_info"})
+
+
 class _Lines:
     """Where our own loggers end: past `logging`, whose record would cost more than the line (decision 0003)."""
 
-    def __init__(self, handler: LineHandler, steps: Sequence[Processor], name: str | None) -> None:
+    def __init__(self, handler: LineHandler, render: Processor, name: str | None) -> None:
         self.name = name
         self._handler = handler
-        self._steps = steps
+        self._render = render
 
     def line(self, method: str, event: EventDict) -> None:
         """Write one event."""
         self._handler.put(lambda: self._text(method, event))
 
     def _text(self, method: str, event: EventDict) -> str:
-        made: Any = event
-        for step in self._steps:
-            made = step(self, method, made)
-        return str(made)
+        """What the steps for the lines of libraries do (`_CONTEXT` and `_SAFE`), at once: a third of their time."""
+        if not _TROUBLE.isdisjoint(event):
+            event = structlog.processors.StackInfoRenderer()(self, method, event)
+            event = structlog.processors.format_exc_info(self, method, event)
+        told = {"event": None, "logger": self.name, **structlog.contextvars.get_contextvars(), **event}
+        made = {
+            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "level": _LEVELS.get(method, method),
+            **redacted(self, method, _celery_task(self, method, told)),
+        }
+        return str(self._render(self, method, made))
 
     def __getattr__(self, method: str) -> Callable[[EventDict], None]:
         return lambda event: self.line(method, event)
 
 
 def _configure_structlog(handler: LineHandler, render: Processor, level: int) -> None:
-    steps = (*_CONTEXT, *_SAFE, render)
     structlog.configure(
         # The steps run where their failure is counted; here the event is only wrapped for the call.
         processors=[lambda _logger, _method, event: ((event,), {})],
-        logger_factory=lambda name=None: _Lines(handler, steps, name),
+        logger_factory=lambda name=None: _Lines(handler, render, name),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # A cached logger would keep the configuration of the first test that used it.
         cache_logger_on_first_use=False,

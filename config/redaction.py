@@ -76,22 +76,37 @@ _BARE_TOKEN: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{66,}(?![0-9A-Za-z])",
 
 # Event names, ids, portal keys and timestamps: one word, too short for a key and without any separator. They are most
 # of what is logged, and skipping the patterns for them makes a line ten times cheaper.
-_PLAIN: Final = re.compile(r"(?:[\w.+-]|(?<=\d):(?=\d)){0,42}")
+_LONGEST_PLAIN: Final = 42
+_PLAIN: Final = re.compile(rf"(?:[\w.+-]|(?<=\d):(?=\d)){{0,{_LONGEST_PLAIN}}}")
 
 _KEEPING: Final = (_WEBHOOK, _DOOR, _BEARER, _USERINFO, _KEY_LIST, _HEADER, _NAMED)
 _WHOLE: Final = (_FERNET_KEY, _FERNET_TEXT, _BARE_TOKEN, _SIGNING_SECRET)
+# Texts in which nothing was found: routes, hosts and sentences come again and again. One with a secret is never kept.
+_clean: set[str] = set()
+_MOST_CLEAN: Final = 2000
+_LONGEST_CLEAN: Final = 200
+
+_KEPT: Final = rf"\g<keep>{STARS}"
 _SECRET_NAME: Final = re.compile(rf"(?:.*[_\[-])?(?:{_NAME}|secret_keys?|authorization)\]?", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """The same text with every part that looks like a secret replaced by stars."""
+    # Letters and digits alone are no bearer token either; a longer run of them may be a token of Bitrix24.
+    if text in _clean or (text.isalnum() and len(text) <= _LONGEST_PLAIN):
+        return text
     if _PLAIN.fullmatch(text) and _BEARER_MARK not in text:
         return text
+    safe = text
     for pattern in _KEEPING:
-        text = pattern.sub(rf"\g<keep>{STARS}", text)
+        safe = pattern.sub(_KEPT, safe)
     for pattern in _WHOLE:
-        text = pattern.sub(STARS, text)
-    return text
+        safe = pattern.sub(STARS, safe)
+    if safe == text and len(text) <= _LONGEST_CLEAN:
+        if len(_clean) >= _MOST_CLEAN:
+            _clean.clear()
+        _clean.add(text)
+    return safe
 
 
 def redact_value(value: object, *, depth: int = 0) -> object:
@@ -117,8 +132,14 @@ def _text(value: str | bytes | bytearray | date) -> str:
 
 def _inside(values: Mapping[object, object] | Iterable[object], depth: int) -> object:
     if isinstance(values, Mapping):
-        members = ((*_name(str(name)), value) for name, value in values.items())
-        return {name: _member(value, depth, named_secret=secret) for name, secret, value in members}
+        members: dict[str, object] = {}
+        for name, value in values.items():
+            shown, secret = _name(str(name))
+            if type(value) is str and not secret:  # the short way for most
+                members[shown] = redact(value)
+            else:
+                members[shown] = _member(value, depth, named_secret=secret)
+        return members
     return [redact_value(value, depth=depth + 1) for value in values]
 
 

@@ -30,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--listen", action="append", default=[], metavar="HOST:PORT", help="plain HTTP; repeatable")
     parser.add_argument("--tls", action="append", default=[], metavar="HOST:PORT", help="https, self-signed")
     parser.add_argument("--any-loopback", type=int, metavar="PORT", help="every 127.x.y.z:PORT is a portal")
+    exposed = "plain HTTP where others reach it, for a container's own network; repeatable"
+    parser.add_argument("--exposed", action="append", default=[], metavar="HOST:PORT", help=exposed)
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON: template, portals, faults, seed")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="also write the ready line here")
     return parser
@@ -48,9 +50,10 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     config = json.loads(options.config.read_text()) if options.config else None
-    chosen = options.listen or ([] if options.any_loopback is not None else ["127.0.0.1:8024"])
+    elsewhere = options.any_loopback is not None or options.exposed
+    chosen = options.listen or ([] if elsewhere else ["127.0.0.1:8024"])
     async with running_emulator(
-        config, addresses=chosen, any_loopback=options.any_loopback, tls=options.tls
+        config, addresses=chosen, any_loopback=options.any_loopback, tls=options.tls, exposed=options.exposed
     ) as running:
         line = ready_line(running)
         if options.ready_file:

@@ -42,11 +42,12 @@ def address_of(listener: asyncio.Server) -> str:
     return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 -- named, not bound
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Read HOST:PORT; only loopback addresses are taken."""
+def split_address(text: str, *, exposed: bool = False) -> tuple[str, int]:
+    """Read HOST:PORT; only loopback addresses are taken, unless somebody asked for the others by name."""
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r}: expected HOST:PORT")
-    if not ip_address("127.0.0.1" if host == "localhost" else host).is_loopback:
+    address = ip_address("127.0.0.1" if host == "localhost" else host)
+    if not (exposed or address.is_loopback):
         raise ValueError(f"{text!r}: the emulator listens on loopback addresses only")
     return host, int(port)

@@ -171,15 +171,20 @@ async def running_emulator(
     addresses: Sequence[str] = ("127.0.0.1:0",),
     any_loopback: int | None = None,
     tls: Sequence[str] = (),
+    exposed: Sequence[str] = (),
     farm: Farm | None = None,
 ) -> AsyncIterator[RunningEmulator]:
-    """Run a farm on free (or given) loopback addresses of this process until the block ends."""
+    """Run a farm on free (or given) loopback addresses of this process until the block ends.
+
+    `exposed` addresses may be any: for a container, whose network is its own.
+    """
     running = RunningEmulator(farm or make_farm(config))
     handler = Handler(running.farm)
     server = web.Server(handler, handler_cancellation=True, access_log=None, request_factory=_request)
     guarded = LoopbackServer(handler, handler_cancellation=True, access_log=None, request_factory=_request)
     async with contextlib.AsyncExitStack() as stack:
         listeners = [await listen(server, *split_address(address)) for address in addresses]
+        listeners += [await listen(server, *split_address(address, exposed=True)) for address in exposed]
         if any_loopback is not None:
             # Bound to all so that every 127.x.y.z is a portal; LoopbackHandler turns strangers away.
             listeners.append(await listen(guarded, "0.0.0.0", any_loopback))  # noqa: S104 -- see above

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from ledger.callbacks import CallbackOutbox
+from ledger.figures import Figures
 from ledger.payment import Handle, NewPayment, Payment, PaymentId, PortalKey, State
 from ledger.verdict import Decision
 from ledger.walks import Place, Sought, Walked
@@ -171,6 +172,10 @@ class Ledger(Protocol):
     @property
     def callbacks(self) -> CallbackOutbox:
         """Those who are to be told of a payment's end. They become due in the step that ends it."""
+
+    @property
+    def figures(self) -> Figures:
+        """What is counted for people: failures by code, and each minute."""
 
     # Producers and operators
     async def open(self, requests: Sequence[NewPayment]) -> list[Opened]:

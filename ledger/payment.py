@@ -113,3 +113,4 @@ class Payment:
     because: str | None = None  # why a person decided on it
     traceparent: str | None = None  # of the request that it was written for, while it is open
     after: PaymentId | None = None  # to be read first: the paid payment it came after; None for others
+    history: str = ""  # what happened to it that the other fields do not tell; `ledger.transitions` reads it

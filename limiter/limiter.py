@@ -71,6 +71,7 @@ class Pace:
     base_s: float  # what a request takes beside its commands
     execution_used_s: float | None  # in flight included; None where the portal does not say
     execution_limit_s: float
+    commands: int = MOST_COMMANDS  # how many pay commands a request would carry, if that many payments waited
 
 
 class Limiter(Protocol):

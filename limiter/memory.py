@@ -162,4 +162,5 @@ def pace_of(bucket: Bucket, speed: Speed, budget: Account, limits: Limits, now: 
         base_s=speed.base_s or 0.0,
         execution_used_s=None if budget.told_s is None else budget.spent_s(),
         execution_limit_s=budget.limit(limits, now),
+        commands=speed.commands(MOST_COMMANDS),
     )

@@ -1,6 +1,7 @@
 """Signs of life: each worker says on the ledger's server, every two seconds, how it is.
 
-    b24pay:{0}:life  hash  node name -> JSON {v, at (ms, the server's clock), hindrance or null, pid, metrics or null}
+    b24pay:{0}:life  hash  node name -> JSON {v, at (ms, the server's clock), hindrance or null, pid, metrics or null,
+                           owner (of its leases), version, lanes (that it drives), requests (that are in flight)}
 
 Whoever has said nothing for `SILENT_S` hangs, is stopped, or is gone without a word; one that stops in order takes its
 row away. Rows are forgotten after `FORGOTTEN_S`. Several workers may not share a node name (Celery's own rule).
@@ -8,7 +9,7 @@ row away. Rows are forgotten after `FORGOTTEN_S`. Several workers may not share 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +58,10 @@ class Sign:
     hindrance: str | None  # in its own words
     pid: int | None
     metrics: str | None  # where it shows its metrics
+    owner: str | None = None  # the name of its leases; this and what follows: None of an older version
+    version: str | None = None
+    lanes: int | None = None  # that it drives now
+    requests: int | None = None  # that are in flight
 
     @property
     def condition(self) -> Condition:
@@ -66,6 +71,16 @@ class Sign:
         return Condition.HINDERED if self.hindrance else Condition.CONSUMING
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing:
+    """What a worker does: the name of its leases, its version, and how much is under way."""
+
+    owner: str
+    version: str | None
+    lanes: int
+    requests: int
+
+
 class SignsOfLife:
     """Says and reads them; `client` may decode responses or not."""
 
@@ -73,9 +88,12 @@ class SignsOfLife:
         self._client = client
         self._say = client.register_script(_SAY)
 
-    async def say(self, node: str, *, hindrance: str | None, pid: int, metrics: str | None) -> None:
-        """Say that this worker lives."""
+    async def say(
+        self, node: str, *, hindrance: str | None, pid: int, metrics: str | None, doing: Doing | None = None
+    ) -> None:
+        """Say that this worker lives, and what it does."""
         said = {"v": _VERSION, "hindrance": hindrance, "pid": pid, "metrics": metrics}
+        said |= asdict(doing) if doing else {}
         await self._say(keys=[_KEY], args=[node, json.dumps(said), round(FORGOTTEN_S * 1000)])
 
     async def leave(self, node: str) -> None:
@@ -104,6 +122,10 @@ def _read(node: str, row: bytes | str, now_ms: int) -> Sign | None:
             hindrance=said.get("hindrance"),
             pid=said.get("pid"),
             metrics=said.get("metrics"),
+            owner=said.get("owner"),
+            version=said.get("version"),
+            lanes=said.get("lanes"),
+            requests=said.get("requests"),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -54,6 +54,8 @@ class Work:
         deliveries = counter("b24pay_deliveries_total", registry)
         self._delivered, self._undelivered = deliveries.labels("delivered"), deliveries.labels("failed")
         self._lateness = histogram("b24pay_loop_lateness_seconds", registry)
+        self.lanes: Callable[[], float] = lambda: 0
+        self.requests: Callable[[], float] = lambda: 0
         self._lanes = gauge("b24pay_lanes_driven", registry)
         self._in_flight = gauge("b24pay_requests_in_flight", registry)
         self._ages = gauge("b24pay_loop_age_seconds", registry)
@@ -63,6 +65,7 @@ class Work:
 
     def shows(self, *, lanes: Callable[[], float], requests: Callable[[], float]) -> None:
         """Say where the figures of this moment are to be had."""
+        self.lanes, self.requests = lanes, requests
         self._lanes.set_function(lanes)
         self._in_flight.set_function(requests)
 

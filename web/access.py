@@ -26,10 +26,10 @@ TABLE: Final[web.AppKey["dict[web.AbstractRoute, Route]"]] = web.AppKey("table")
 # How a request betrays that it does not come from this machine alone: a proxy has passed it on.
 _PASSED_ON: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
 _CREATE: Final = "Make one: b24pay token create NAME --role {role}"
-_DEVELOPMENT: Final = Principal("development", Role.OPERATOR)
+DEVELOPMENT: Final = Principal("development", Role.OPERATOR)
 # Requests per second and at once, of one token in one process. A producer's single payments come in a stream (and in
 # bulk where there are many); people and their scripts look and change a few things.
-_PACES: Final = {Role.PRODUCER: (1_000.0, 2_000), Role.VIEWER: (50.0, 200), Role.OPERATOR: (50.0, 200)}
+_PACES: Final = {Role.PRODUCER: (3_000.0, 6_000), Role.VIEWER: (50.0, 200), Role.OPERATOR: (50.0, 200)}
 _TOLD: Final = {
     Reason.UNKNOWN: ("This token is not known.", "Check that it was copied whole; `b24pay token list` names all."),
     Reason.EXPIRED: ("This token has expired.", "Ask an operator for a new one (`b24pay token create`)."),
@@ -55,11 +55,11 @@ DESK: Final = web.AppKey("desk", Desk)
 async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Name the one who asks; raises Problem where they may not."""
     route = route_of(request)
-    if route is not None and route.roles:
+    if route is not None and route.roles and not route.page:  # pages have sessions: web/pages/entering.py
         request[PRINCIPAL] = principal = await _principal(request)
         request[WHO] = principal.name
-        _require_role(route, principal)
-        _require_portal(request, principal)
+        require_role(route, principal)
+        require_portal(request, principal)
     return await handler(request)
 
 
@@ -102,19 +102,29 @@ async def warn_if_open(app: web.Application) -> bool:
 async def _principal(request: web.Request) -> Principal:
     given = request.headers.getall("Authorization", [])
     if not given:
-        if _is_from_here(request) and await warn_if_open(request.app):
-            return _DEVELOPMENT
+        if await is_open_to(request):
+            return DEVELOPMENT
         raise _unauthorized("no-token", "This needs a bearer token.", _CREATE.format(role="viewer"))
     scheme, _, text = given[0].partition(" ")
     if len(given) > 1 or scheme.lower() != "bearer":
         raise _unauthorized("no-token", "This needs one bearer token.", "Send it as `Authorization: Bearer TOKEN`.")
-    token = await _token(request, text.strip())
-    principal = token.principal
-    refuse_if_it_must_wait(request.app[DESK].paces[principal.role].count(token.id), "with this token")
+    text = text.strip()
+    principal = request.app[PARTS].gate.at_once(text) or (await token_of(request, text)).principal
+    keep_pace(request, principal)
     return principal
 
 
-async def _token(request: web.Request, text: str) -> Token:
+async def is_open_to(request: web.Request) -> bool:
+    """Whether the one who asks needs no token: none was ever made, and it is a program on this machine."""
+    return _is_from_here(request) and await warn_if_open(request.app)
+
+
+def keep_pace(request: web.Request, principal: Principal) -> None:
+    """Count a request of a token; raises Problem where it asks too often."""
+    refuse_if_it_must_wait(request.app[DESK].paces[principal.role].count(principal.token_id or ""), "with this token")
+
+
+async def token_of(request: web.Request, text: str) -> Token:
     """The usable token. An address with too many failed tries is heard with tokens only that were right before."""
     gate, failed = request.app[PARTS].gate, request.app[DESK].failed
     sender = failed.sender_of(request)
@@ -128,8 +138,9 @@ async def _token(request: web.Request, text: str) -> Token:
     raise _unauthorized("bad-token", *_TOLD[reason], error="invalid_token")
 
 
-def _require_role(route: "Route", principal: Principal) -> None:
-    if principal is _DEVELOPMENT or principal.role in route.roles:
+def require_role(route: "Route", principal: Principal) -> None:
+    """Raise Problem where the route is not for this role."""
+    if principal is DEVELOPMENT or principal.role in route.roles:
         return
     roles = " or ".join(sorted(route.roles))
     cause = f"A {principal.role}'s token may not do this; it takes the role {roles}."
@@ -137,7 +148,7 @@ def _require_role(route: "Route", principal: Principal) -> None:
     raise Problem(403, "wrong-role", cause, "Use a token of that role.", headers=challenge)
 
 
-def _require_portal(request: web.Request, principal: Principal) -> None:
+def require_portal(request: web.Request, principal: Principal) -> None:
     """A portal in the path that is not theirs looks like one that is not there."""
     key = request.match_info.get("key")
     if key is None or principal.may_touch(key):

@@ -1,5 +1,8 @@
 """What the audit hears of a request that changes something: before its handler runs, and how it ended."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -14,7 +17,6 @@ from web.problems import Problem
 log = structlog.get_logger(__name__)
 
 # What a change may be called; the command line says the same.
-ACCEPT: Final = "payment.accept"
 RETRY: Final = "payment.retry"
 CANCEL: Final = "payment.cancel"
 VERIFY: Final = "doubt.verify"
@@ -22,6 +24,7 @@ RESOLVE: Final = "doubt.resolve"
 HOLD: Final = "portal.hold"
 RESUME: Final = "portal.resume"
 RESEND: Final = "callback.resend"
+RECONCILE: Final = "portal.reconcile"
 _BEGUN: Final = web.RequestKey("begun", dict)  # the id of the intent's row under "id", until its ending is written
 _REFUSALS: Final = range(400, 500)
 
@@ -31,13 +34,10 @@ async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
 ) -> None:
     """Write down what this request has changed: it ends the intent that was written before the handler ran.
 
-    A handler that changes several things calls it for each of them. A payment that is handed in is its own record, and
-    who handed it in stands in the log alone. Raises RedisError.
+    A handler that changes several things calls it for each of them. Raises RedisError.
     """
     who = request[PRINCIPAL].name
     log.info("web.changed", who=who, action=action, subject=subject, before=before, after=after, why=why)
-    if action == ACCEPT:
-        return
     ending = Ending(outcome=Outcome.DONE, what=action, subjects=[subject], before=before, after=after, why=why)
     begun = request[_BEGUN].pop("id", None) if _BEGUN in request else None
     audit = request.app[PARTS].audit
@@ -45,6 +45,38 @@ async def record(  # noqa: PLR0917 - the parts of one sentence, in its order
         await audit.end(begun, ending)
     else:
         await audit.note(_intent(request, action, [subject]), ending)
+
+
+@dataclass(slots=True)
+class Portion:
+    """Up to a hundred payments of a bulk change; whoever changes them says here what became of each."""
+
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+    changed: int = 0
+
+    def note(self, payment_id: str, before: str, after: str, *, changed: bool) -> None:
+        """What became of one payment."""
+        self.before[payment_id], self.after[payment_id] = before, after
+        self.changed += changed
+
+
+@asynccontextmanager
+async def portion(request: web.Request, action: str, subjects: Sequence[str], why: str) -> AsyncIterator[Portion]:
+    """Put a part of a bulk change between two rows of its own, with the name of each payment in both."""
+    audit, made = request.app[PARTS].audit, Portion()
+    begun = await audit.begin(replace(_intent(request, action, list(subjects)), why=why))
+    ending = Ending(outcome=Outcome.FAILED)
+    try:
+        yield made
+        whole = made.changed == len(subjects)
+        outcome = Outcome.DONE if whole else Outcome.PARTLY if made.changed else Outcome.REFUSED
+        ending = Ending(outcome=outcome)
+    except Exception as error:
+        ending = Ending(outcome=Outcome.FAILED, error=type(error).__name__)
+        raise
+    finally:
+        await audit.end(begun, replace(ending, before=made.before, after=made.after))
 
 
 @web.middleware
@@ -78,11 +110,11 @@ async def recorded(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _intent(request: web.Request, what: str, subjects: list[str]) -> Intent:
-    principal = request[PRINCIPAL]
+    principal, route = request[PRINCIPAL], route_of(request)
     return Intent(
         who=principal.name,
         role=principal.role.value,
-        origin=Origin.HTTP,
+        origin=Origin.WEB if route is not None and route.page else Origin.HTTP,
         what=what,
         subjects=subjects,
         request_id=request[REQUEST_ID],

@@ -59,8 +59,8 @@ _WITH_RETRY: Final = frozenset({429, 503})
 
 
 def document(routes: "Iterable[Route]") -> Node:
-    """The whole document of a table of routes."""
-    routes = tuple(routes)
+    """The whole document of a table of routes; pages are no part of the API."""
+    routes = tuple(route for route in routes if not route.page)
     paths: Node = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)

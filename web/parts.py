@@ -10,21 +10,28 @@ from redis.asyncio import Redis
 
 from access.audit import Audit
 from access.gate import Gate
+from access.sessions import Sessions
 from access.tokens import Tokens
 from bitrix24.client import Client
 from bitrix24.doors import Doors
 from bitrix24.registry import PortalRegistry
+from bitrix24.renewal import Renewal
 from config.addresses import Transport
 from config.connections import async_redis_client
 from config.settings import Settings
 from ledger.redis import RedisLedger
+from ledger.redis.lookups import Lookups
+from limiter.redis import RedisLimiter
+from metrics.glances import Glances
 from metrics.standing import Looks
+from reconciling.reconciler import Reconciler
 
 # A handful of steps each; what is more waits for a free connection.
 _REDIS_CONNECTIONS: Final = 32
 # Bitrix24 waits for the answer to its event, and whoever has a door makes us call a portal.
 _CALL_S: Final = 8.0
 _CALLS_AT_ONCE: Final = 8
+RENEWAL_WAIT_S: Final = 5.0
 _DAY_S: Final = 86_400
 
 
@@ -40,8 +47,13 @@ class Parts:
     client: Client
     tokens: Tokens
     gate: Gate
+    sessions: Sessions
     audit: Audit
     looks: Looks
+    lookups: Lookups
+    limiter: RedisLimiter
+    glances: Glances
+    reconciler: Reconciler
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -66,6 +78,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with redis, client, AsyncExitStack() as stack:
         broker = await _broker(settings, redis, stack)
         registry = PortalRegistry(redis, settings.secret_keys)
+        renewal = Renewal(redis, registry, client, allow_insecure=settings.allow_insecure_portals)
+        # A renewal that has begun is finished: its tokens may exist nowhere else yet.
+        stack.push_async_callback(renewal.finish, RENEWAL_WAIT_S)
         yield Parts(
             settings=settings,
             redis=redis,
@@ -75,8 +90,13 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             client=client,
             tokens=tokens,
             gate=Gate(tokens),
+            sessions=Sessions(redis),
             audit=Audit(redis, retention_s=retention_s),
             looks=Looks(redis, broker, registry),
+            lookups=Lookups(redis),
+            limiter=RedisLimiter(redis),
+            glances=Glances(redis),
+            reconciler=Reconciler(redis, ledger=ledger, registry=registry, client=client, renewal=renewal),
         )
 
 

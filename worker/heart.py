@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
-from metrics.life import EVERY_S, SignsOfLife
+from metrics.life import EVERY_S, Doing, SignsOfLife
 from metrics.pulse import Beat, Pulse
 
 log = structlog.get_logger(__name__)
@@ -18,11 +18,19 @@ END_WITHIN_S = 1.0  # of a stop that has 28 s for more important things
 class Heart:
     """Beats on the payments' loop; when that stands still, the silence says so."""
 
-    def __init__(self, node: str, pulse: Pulse, signs: SignsOfLife, metrics: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        node: str,
+        pulse: Pulse,
+        signs: SignsOfLife,
+        metrics: Callable[[], str | None],
+        doing: Callable[[], Doing] | None = None,
+    ) -> None:
         self._node = node
         self._pulse = pulse
         self._signs = signs
         self._metrics = metrics
+        self._doing = doing
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -38,7 +46,8 @@ class Heart:
     async def beat(self) -> None:
         """Say how this worker is; raises what the client raises."""
         hindrance = self._pulse.hindrance(but=Beat.REDIS)  # who reads it has Redis
-        await self._signs.say(self._node, hindrance=hindrance, pid=os.getpid(), metrics=self._metrics())
+        doing = self._doing() if self._doing else None
+        await self._signs.say(self._node, hindrance=hindrance, pid=os.getpid(), metrics=self._metrics(), doing=doing)
         self._pulse.feed(Beat.REDIS)
 
     async def end(self) -> None:

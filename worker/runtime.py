@@ -23,10 +23,11 @@ from callbacks.sending import Sender
 from callbacks.signing import SigningSecrets
 from config.connections import async_redis_client
 from config.settings import Settings
+from config.version import version_of_ours
 from ledger.ledger import Ledger
 from ledger.redis import RedisLedger
 from limiter.redis import RedisLimiter
-from metrics.life import SignsOfLife
+from metrics.life import Doing, SignsOfLife
 from metrics.listener import Listener
 from metrics.pulse import Beat, Pulse
 from metrics.work import Work
@@ -115,16 +116,17 @@ class Runtime:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        owner = _owner()
         async with (
             open_parts(self._settings, self._backend, self._events, self._work) as deps,
             _open_parked(self._settings) as parked,
             _open_courier(self._settings, deps.ledger) as courier,
-            self._open_heart() as heart,
+            self._open_heart(owner, deps.work) as heart,
         ):
             self.results = deps.results
             self.parking = parking = ParkingPlace(parked, deps.ledger, deps.results, self._loop)
             self.admission = admission = Admission(deps.ledger, deps.results, self._loop)
-            dispatcher = Dispatcher(_owner(), deps, self.pulse)
+            dispatcher = Dispatcher(owner, deps, self.pulse)
             beside = [
                 asyncio.create_task(admission.run()),
                 asyncio.create_task(admission.run_refusals()),
@@ -149,10 +151,15 @@ class Runtime:
             log.info("runtime.stopped")
 
     @asynccontextmanager
-    async def _open_heart(self) -> AsyncIterator[Heart]:
+    async def _open_heart(self, owner: str, work: Work) -> AsyncIterator[Heart]:
         """A connection of its own: a busy worker is not to look dead."""
+        ours = version_of_ours()
+
+        def doing() -> Doing:
+            return Doing(owner=owner, version=ours, lanes=round(work.lanes()), requests=round(work.requests()))
+
         async with async_redis_client(self._settings.redis_url, max_connections=1, decode_responses=False) as client:
-            yield Heart(self._node, self.pulse, SignsOfLife(client), self._shown_at)
+            yield Heart(self._node, self.pulse, SignsOfLife(client), self._shown_at, doing)
 
     def _shown_at(self) -> str | None:
         return self._listener.listens_at if self._listener is not None else None

@@ -19,6 +19,10 @@ EVERY_S = 5.0  # with jitter, so that many workers do not sweep in step
 OLDER_THAN_S = 5.0  # younger results are still on their way from whoever settled them
 AT_ONCE = 500
 LANES_AT_ONCE = 1000  # a sweep of ten thousand lanes takes ten rounds
+# Steps in which failures are counted that an older version left uncounted: a million in a minute or two, and between
+# two steps the server is everybody's.
+TALLIES_AT_ONCE = 100
+TALLY_PAUSE_S = 0.03
 
 
 class Sweeper:
@@ -36,6 +40,7 @@ class Sweeper:
                 while await self.deliver_left() == AT_ONCE:
                     pass
                 await self.find_forgotten()
+                await self.count_failures()
             except (RedisError, OSError) as error:
                 log.warning("ledger.unavailable", error=type(error).__name__)
             except Exception as error:
@@ -53,3 +58,10 @@ class Sweeper:
         """Put lanes back whose work is not in the due-set: no step leaves one, but a server's repair tool may."""
         for portal in await self._ledger.sweep(LANES_AT_ONCE):
             log.warning("lane.found", portal=portal)
+
+    async def count_failures(self) -> None:
+        """Put the counts of failures by code right that a version that knows none has left, a part at a time."""
+        for _ in range(TALLIES_AT_ONCE):
+            if not await self._ledger.figures.tally():
+                break
+            await asyncio.sleep(TALLY_PAUSE_S)

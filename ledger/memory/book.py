@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from ledger.history import code_in, entry, knows_sending, noted, sending
 from ledger.ledger import NOTHING, Backlog, Held, Lease, LeaseLost
+from ledger.memory.figures import Tallies
 from ledger.memory.guard import Epoch, Guard
 from ledger.memory.wishes import Wishes
 from ledger.payment import ARROWS, OPEN, Handle, NewPayment, Payment, PaymentId, State
@@ -87,6 +89,7 @@ class Book:
         self.screened: dict[PaymentId, int] = {}  # the epoch in which it was certain that no lost history had sent it
         self.outbox: dict[Handle, datetime] = {}
         self.wishes = Wishes(self.now)
+        self.tallies = Tallies(self.now)
         self.fence = 0
         self.hint = asyncio.Event()
         self._guard.empty()
@@ -105,6 +108,7 @@ class Book:
             for handle in self.handles(row):
                 self.outbox.pop(handle, None)
             self.lanes[row.portal].finished.remove(payment_id)
+            self.tallies.drop_failure(row)
             self.read_first.pop(payment_id, None)
             self.screened.pop(payment_id, None)
             self.wishes.forget(payment_id)
@@ -175,7 +179,8 @@ class Book:
         self.was_asked_about(row)
         lane.lift(row.id)
         lane.doubts[row.id] = read_at
-        return self.move(replace(row, quiet_until=read_at), State.IN_DOUBT)
+        history = noted(row, entry(row, "d", self.now(), "G"))
+        return self.move(replace(row, quiet_until=read_at, history=history), State.IN_DOUBT)
 
     def was_asked_about(self, row: Payment) -> None:
         """From now on its own record says what was sent."""
@@ -224,6 +229,7 @@ class Book:
         """Write a row down in its next state."""
         if to not in ARROWS[row.state]:
             raise RuntimeError(f"a payment cannot go from {row.state} to {to}")
+        self.tallies.moved(to)
         moved = self.rows[row.id] = replace(row, state=to)
         return moved
 
@@ -240,16 +246,27 @@ class Book:
             self.latest[row.portal, row.invoice_id] = before.id
         moved = self.move(replace(row, finished_at=now, traceparent=None), to)
         self.outbox.update(dict.fromkeys(self.handles(row), now))
+        if to is State.FAILED:
+            self.tallies.add_failure(moved)
         self.wishes.announce(moved)
         return moved
 
-    def doubt(self, row: Payment, quiet_s: float) -> Payment:
+    def doubt(self, row: Payment, quiet_s: float, why: str) -> Payment:
         """Sent without a trustworthy answer. The quiet time counts from the claim."""
         lane, now = self.lanes[row.portal], self.now()
         quiet_until = self.quiet_end(row, (row.sent_at or now) + timedelta(seconds=quiet_s))
         lane.lift(row.id)
         lane.doubts[row.id] = min(now + FIRST_READ, max(quiet_until, now))
-        return self.move(replace(row, quiet_until=quiet_until), State.IN_DOUBT)
+        history = noted(row, sending(row), entry(row, "d", now, why))
+        return self.move(replace(row, quiet_until=quiet_until, history=history), State.IN_DOUBT)
+
+    def note_failure(self, row: Payment) -> Payment:
+        """How it was sent and failed is what the next sending and end will overwrite."""
+        if row.sent_at is not None and not knows_sending(row):
+            row = replace(row, history=noted(row, sending(row)))
+        failed = code_in("O" if row.because is not None else "P", row.error.code if row.error else "")
+        ended = entry(row, "f", row.finished_at or self.now(), failed)
+        return replace(row, history=noted(row, ended, entry(row, "q", self.now(), "O")))
 
 
 def is_open(row: Payment) -> bool:

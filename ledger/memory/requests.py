@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ledger.history import entry, noted
 from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, UnknownPortal
 from ledger.memory.book import OVER, Book, is_open, new_row, same_content
 from ledger.payment import Handle, NewPayment, Payment, State
@@ -68,6 +69,9 @@ def _known_key(book: Book, ask: NewPayment) -> Opened | None:
 
 def _join(book: Book, row: Payment, ask: NewPayment) -> Joined:
     _name(book, row, ask.id, late=False)
+    if is_open(row):
+        row = replace(row, history=noted(row, entry(row, "j", book.now(), "H")))
+        book.rows[row.id] = row
     book.wishes.want(row, ask)
     return Joined(row)
 
@@ -96,6 +100,7 @@ def _write(book: Book, ask: NewPayment, paid_before: Payment | None = None, *, r
         book.keys[row.idempotency_key] = row.id
     if read_first:
         book.read_first[row.id] = paid_before.id if paid_before else None
+    book.tallies.accepted()
     book.wishes.want(row, ask)
     book.queue_up(row)
     return Accepted(row)

@@ -21,6 +21,7 @@ from ledger.ledger import (
 from ledger.memory import deliveries, holds, walks
 from ledger.memory.book import OVER, Book, Lane, is_open, shown, without_doubt
 from ledger.memory.callbacks import MemoryOutbox
+from ledger.memory.figures import MemoryFigures
 from ledger.memory.guard import Epoch
 from ledger.memory.requests import open_one
 from ledger.memory.verdicts import Verdicts
@@ -66,6 +67,7 @@ class MemoryLedger:
         # Two ledgers on one book are two processes on one server.
         self._book = book or Book(clock, timedelta(seconds=retention_s), server)
         self.callbacks = MemoryOutbox(self._book)
+        self.figures = MemoryFigures(self._book)
         self.epoch = 0
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
 
@@ -132,6 +134,8 @@ class MemoryLedger:
         return alone and self._book.is_lane(row.portal)
 
     def _queue_again(self, row: Payment) -> Payment:
+        self._book.tallies.drop_failure(row)
+        row = self._book.note_failure(row)
         self._book.lanes[row.portal].finished.remove(row.id)
         for handle in self._book.handles(row):
             self._book.outbox.pop(handle, None)
@@ -300,7 +304,7 @@ class MemoryLedger:
         lane.sending = [row.id for row in rows]
         left = [row for row in rows if not row.claim.startswith(f"{lease.fence}.")]
         for row in left:
-            self._book.doubt(replace(row, deaths=row.deaths + 1), self._quiet_s)
+            self._book.doubt(replace(row, deaths=row.deaths + 1), self._quiet_s, "X")
         return len(left)
 
     async def claim(self, lease: Lease, limit: int, *, suspect: bool = False) -> Claimed:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from ledger.history import code_in, entry, noted, sending
 from ledger.memory.book import SUSPECT_DEATHS, Book, Lane, without_doubt
 from ledger.payment import Payment, Refusal, State
 from ledger.verdict import Decision, Failed, InDoubt, Paid, Requeue, Unpaid, Unreadable, Verdict
@@ -70,13 +71,16 @@ class Verdicts:
             case Failed(error):
                 self._fail(row, error)
             case Requeue(spent):
-                self._requeue(row if spent else replace(row, attempts=row.attempts - 1))
+                history = noted(row, sending(row), self._entry(row, "q", "S" if spent else "N"))
+                self._requeue(replace(row, attempts=row.attempts - (not spent), history=history))
             case InDoubt(quiet_s, if_unpaid):
-                self._book.doubt(replace(row, error=if_unpaid.bounded() if if_unpaid else None), quiet_s)
+                why = code_in("C", if_unpaid.bounded().code) if if_unpaid and if_unpaid.code else "L"
+                self._book.doubt(replace(row, error=if_unpaid.bounded() if if_unpaid else None), quiet_s, why)
             case Unpaid():
                 self._unpaid(replace(row, last_read_error=None), made.payment.read_at or self._book.now())
             case Unreadable(error, retry_s):
-                self._book.rows[row.id] = replace(row, last_read_error=error.bounded())
+                read = self._with_read(row, code_in("N", error.bounded().code))
+                self._book.rows[row.id] = replace(read, last_read_error=error.bounded())
                 self._lane.doubts[row.id] = self._book.now() + timedelta(seconds=retry_s)
             case _ as never:
                 assert_never(never)
@@ -86,10 +90,10 @@ class Verdicts:
         book.rows[row.id] = row
         if row.state is State.QUEUED:  # the read that had to come first: now it is a payment like any other
             del self._lane.doubts[row.id], book.read_first[row.id]
-            book.rows[row.id] = replace(row, after=None)
+            book.rows[row.id] = replace(row, after=None, history=noted(row, self._entry(row, "r", "F")))
             self._lane.queue.append(row.id)
         elif asked_at < quiet_until:
-            book.rows[row.id] = replace(row, quiet_until=quiet_until)
+            book.rows[row.id] = replace(self._with_read(row, "U"), quiet_until=quiet_until)
             self._lane.doubts[row.id] = quiet_until
         elif row.error is not None:
             self._fail(row, row.error)
@@ -98,10 +102,19 @@ class Verdicts:
         elif row.attempts < self._max_attempts:
             if book.perhaps_sent(row):
                 book.was_asked_about(row)
-            self._requeue(row)
+            self._requeue(replace(row, history=noted(row, self._entry(row, "q", "U"))))
         else:
             text = f"The portal gave no answer to {row.attempts} attempts; the invoice is unpaid."
             self._fail(row, Refusal("NO_ANSWER", text))
+
+    def _entry(self, row: Payment, letter: str, why: str) -> str:
+        return entry(row, letter, self._book.now(), why)
+
+    def _with_read(self, row: Payment, why: str) -> Payment:
+        """A read that left it in doubt; one that was written down already says so no second time."""
+        if self._lane.doubts[row.id] > self._book.now():
+            return row
+        return replace(row, history=noted(row, self._entry(row, "r", why)))
 
     def _fail(self, row: Payment, error: Refusal) -> None:
         self._book.finish(replace(row, error=error.bounded()), State.FAILED)

@@ -82,5 +82,6 @@ def _fits(row: Payment, sought: Sought) -> bool:
     moment = row.enqueued_at if is_open(row) or row.finished_at is None else row.finished_at
     if (sought.since and moment < sought.since) or (sought.until and moment >= sought.until):
         return False
-    codes = {error.code for error in (row.error, row.last_read_error) if error is not None}
+    read = None if row.state is State.FAILED else row.last_read_error
+    codes = {error.code for error in (row.error, read) if error is not None}
     return sought.code in codes if sought.code else bool(codes) or not sought.troubled

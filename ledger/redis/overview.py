@@ -83,6 +83,16 @@ class Overview:
         rest += [lane for lane in first if lane.portal not in kept]
         return LanesOverview(lanes=len(portals), first=named, rest=_together(self._rest, rest), held=held)
 
+    async def held(self, most: int) -> list[str]:
+        """The portals of the first held lanes, in order."""
+        portals = sorted(records.text(each) for each in await self._run("lane_names"))
+        held: list[str] = []
+        for at in range(0, len(portals), LANES_AT_ONCE):
+            held += [records.text(each) for each in await self._run("held_lanes", *portals[at : at + LANES_AT_ONCE])]
+            if len(held) >= most:
+                break
+        return held[:most]
+
     async def owed(self) -> Owed:
         """How much waits for its delivery, and for how long."""
         async with self._client.pipeline(transaction=False) as pipe:

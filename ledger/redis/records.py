@@ -124,6 +124,7 @@ def payment(reply: Reply, read_at: datetime | None = None) -> Payment | None:
         because=record.get("n"),
         traceparent=record.get("q"),
         after=PaymentId(record["r"]) if record.get("r") else None,
+        history=record.get("H", ""),
     )
 
 

@@ -15,7 +15,8 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
     wake                channel portal that became due
     l:<portal>          hash    owner, fence, epoch (in which it was taken), until, claim, seq, pause, held, held_text,
                                 held_remedy, held_at; probe_of (the held_at that a probe may end), probe_wait (ms),
-                                eased (when a probe resumed it, ms), trial (resumed, not yet answered); counts per state
+                                eased (when a probe resumed it, ms), trial (resumed, not yet answered), tally (where
+                                it has come to), tallied (when it was done last, ms); counts per state
                                 (q s d p f c) and r, how many of the queued ones must be read first
     q:<portal>          list    payments to send, oldest first; may hold ids that were cancelled since
     x:<portal>          list    as q:, of suspects: two of their drivers died, so they are claimed alone
@@ -24,6 +25,11 @@ All keys begin with `PREFIX`, whose hash tag keeps them on one server of a clust
     paid:<portal>       list    newest first
     cancelled:<portal>  list    newest first
     failed:<portal>     zset    -> order of their failing (a set, because a retry takes one out of the middle)
+    codes:<portal>      set     codes of failed payments that have a list of their own, 50 at the most
+    coded:<portal>:<c>  zset    failed payments with a code -> as in failed:; those of all other codes with none
+    uncounted           set     portals whose lists by code may be incomplete: `tally` puts them right
+    minutes:<n>         hash    of the n-th half hour since 1970: a p f d (accepted, paid, failed, put in doubt) and a
+                                minute, 0-29 -> how many payments; expires after two days
     p:<id>              hash    a payment's record (fields: lua/prelude.lua); expires after it is finished
     j:<id>              set     its other names: h<handle>, k<idempotency key>; only where there are some
     h:<handle>          string  j<id> joined, d<id> came after the payment was paid
@@ -60,8 +66,12 @@ SCHEMA = 1
 
 _FOLDER = Path(__file__).parent / "lua"
 _PRELUDE = "prelude"
+_MARKS = "marks"
+_MARKS_PLACE = "-- Here the loader puts marks.lua"
 _GUARD = "guard"
-_WHOLE = "{shebang}\n{shared}\nlocal function step()\n{step}\nend\nreturn cjson.encode(step())\n"
+_WHOLE = (
+    "{shebang}\n{shared}\nlocal function step()\n{step}\nend\nlocal answer = step()\n{end}return cjson.encode(answer)\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +97,16 @@ def load_scripts() -> Mapping[str, Script]:
 
 
 def read_scripts(folder: Path) -> Mapping[str, Script]:
-    """The steps of one version: its files, with its own prelude and guard."""
+    """The steps of one version: its files, with its own prelude, marks and guard."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.lua"))}
-    prelude, guard = texts.pop(_PRELUDE), texts.pop(_GUARD)
+    prelude, guard, marks = texts.pop(_PRELUDE), texts.pop(_GUARD), texts.pop(_MARKS, "")
+    prelude = prelude.replace(_MARKS_PLACE, marks + _MARKS_PLACE)
     return {name: _whole(prelude, guard, text) for name, text in texts.items()}
 
 
 def _whole(prelude: str, guard: str, text: str) -> Script:
     shebang, step = text.split("\n", 1)
     shared = prelude + guard if f"{_GUARD}(" in step else prelude
-    return Script.of(_WHOLE.format(shebang=shebang, shared=shared, step=step))
+    # What was counted is written behind every step, whichever way it ends: none can forget it.
+    end = "write_minutes()\n" if "function write_minutes(" in shared else ""
+    return Script.of(_WHOLE.format(shebang=shebang, shared=shared, step=step, end=end))

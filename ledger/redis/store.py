@@ -9,6 +9,7 @@ from ledger.ledger import Backlog, Claimed, LaneNotEmpty, LaneView, Lease, Opene
 from ledger.payment import NewPayment, Payment, PortalKey, State
 from ledger.redis import steps
 from ledger.redis.callbacks import RedisOutbox
+from ledger.redis.figures import RedisFigures
 from ledger.redis.records import ms
 from ledger.redis.replies import as_reply
 from ledger.redis.schema import require_schema
@@ -53,11 +54,17 @@ class RedisLedger:
         self._remembered = ""  # the ledger's id: another one means that the ledger was emptied under us
         self._wake_up = WakeUp(client)
         self._callbacks = RedisOutbox(self._run, self._retention_ms)
+        self._figures = RedisFigures(self._run)
 
     @property
     def callbacks(self) -> RedisOutbox:
         """Those who are to be told of a payment's end."""
         return self._callbacks
+
+    @property
+    def figures(self) -> RedisFigures:
+        """What is counted for people."""
+        return self._figures
 
     async def _run(self, step: Step[T]) -> T:
         from redis.exceptions import NoScriptError

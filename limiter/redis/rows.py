@@ -6,7 +6,7 @@ from limiter.account import Account, Part
 from limiter.bucket import Bucket
 from limiter.limiter import Limits, Pace
 from limiter.memory import pace_of
-from limiter.speed import Speed
+from limiter.speed import Fit, Speed
 
 Row = Mapping[bytes | str, bytes | str]
 
@@ -24,6 +24,7 @@ def pace_of_rows(portal_row: Row, account_row: Row, limits: Limits, now: float) 
     speed = Speed(
         command_s=_number(charged, "command_s") if "command_s" in charged else None,
         base_s=_number(charged, "base_s") if "base_s" in charged else None,
+        fit=_fit(charged.get("fit", "")),
     )
     budget = Account(
         parts=[_part(text) for text in charged.get("parts", "").split()],
@@ -48,6 +49,11 @@ def _number(row: Mapping[str, str], name: str) -> float:
 
 def _instant(row: Mapping[str, str], name: str) -> float:
     return _number(row, name) / 1_000_000
+
+
+def _fit(text: str) -> Fit:
+    """Of the sums only the largest size that was seen matters to a reader."""
+    return Fit(most=int(text.rsplit(maxsplit=1)[-1])) if text else Fit()
 
 
 def _part(text: str) -> Part:

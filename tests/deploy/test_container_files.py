@@ -74,6 +74,19 @@ def test_the_emulator_starts_only_when_asked_for():
     assert set(compose()["services"]) == {"redis", "worker", "web"}
 
 
+def test_choosing_the_emulator_changes_no_other_service():
+    """By flag or by variable: what is tried is what runs in production."""
+    [with_it, without] = [compose(*profile)["services"] for profile in (["emulator"], [])]
+    assert set(with_it) - set(without) == {"emulator"}
+    assert {name: with_it[name] for name in without} == without
+
+
+def test_the_emulator_is_not_reached_from_outside(services: dict[str, dict[str, Any]]):
+    """Whoever reaches it may do everything, so that is the project's network alone."""
+    assert "ports" not in services["emulator"]
+    assert "network_mode" not in services["worker"]
+
+
 def test_every_service_is_closed_and_restarted(services: dict[str, dict[str, Any]]):
     """Read-only, without capabilities, restarted, stopped with patience, watched, bounded in its log."""
     for name, service in services.items():
@@ -110,6 +123,27 @@ def test_the_ledger_is_durable_and_never_evicts(services: dict[str, dict[str, An
     assert options["--appendfsync"] == "always"
     assert options["--maxmemory-policy"] == "noeviction"
     assert services["redis"]["volumes"][0]["target"] == options["--dir"] == "/data"
+
+
+def test_the_ledger_answers_its_network():
+    """Builds that answer loopback alone unless they have a password would leave every worker waiting."""
+    command = compose()["services"]["redis"]["command"]
+    assert command[command.index("--protected-mode") + 1] == "no"
+
+
+def test_image_and_number_of_workers_are_settings():
+    """What `roll` brought, and how many there are, outlive the next `up`."""
+    done = run(
+        *("docker-compose", "--env-file", "/dev/null", "config"),
+        B24PAY_SECRET_KEYS=KEY,
+        B24_IMAGE="registry.example.com/b24pay:0.2.0",
+        B24_REDIS_IMAGE="valkey/valkey:9.1.3-alpine",
+        B24_WORKERS="4",
+    )
+    services = yaml.safe_load(done.stdout)["services"]
+    assert {services[name]["image"] for name in ("worker", "web")} == {"registry.example.com/b24pay:0.2.0"}
+    assert services["redis"]["image"] == "valkey/valkey:9.1.3-alpine"
+    assert services["worker"]["scale"] == 4
 
 
 def test_the_worker_waits_for_a_healthy_server(services: dict[str, dict[str, Any]]):
@@ -161,10 +195,16 @@ def test_the_web_service_is_started_as_the_procfile_does(services: dict[str, dic
     assert services["web"]["stop_grace_period"] == "30s"
 
 
-@pytest.mark.parametrize("name", ["run", "environment"])
+SCRIPTS = ["run", "environment"]
+COMPOSE_SCRIPTS = ["backup", "restore", "roll", "stand-ins"]
+
+
+@pytest.mark.parametrize(
+    "name", [*(f".ci/{name}" for name in SCRIPTS), *(f"deploy/compose/{name}" for name in COMPOSE_SCRIPTS)]
+)
 def test_the_scripts_pass_the_shell_linter(name: str):
-    """shellcheck finds nothing in the scripts that build and test."""
-    done = run("shellcheck", f".ci/{name}")
+    """shellcheck finds nothing in the scripts that build, test and deploy."""
+    done = run("shellcheck", name)
     assert (done.returncode, done.stdout) == (0, "")
 
 

@@ -100,6 +100,18 @@ async def test_addresses_beyond_loopback_are_refused() -> None:
         assert await started.wait() == 2
 
 
+async def test_it_listens_elsewhere_for_those_who_say_so() -> None:
+    """In a container the network is its own: an address is taken as it is given, and no other one is opened."""
+    from emulator.listening import split_address
+
+    async with process("--exposed", "127.0.0.1:0") as (_, line), aiohttp.ClientSession() as session:
+        (authority,) = line["listen"]
+        assert (await Caller(session, authority).pay(1)).json["result"] is True
+    assert split_address("0.0.0.0:8024", exposed=True) == ("0.0.0.0", 8024)
+    with pytest.raises(ValueError, match="loopback"):
+        split_address("0.0.0.0:8024")
+
+
 async def test_every_loopback_address_is_a_portal_of_its_own(
     emulator: RunningEmulator, session: aiohttp.ClientSession, handle: Handle
 ) -> None:

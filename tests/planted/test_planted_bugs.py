@@ -17,9 +17,11 @@ from tests.planted.bugs import Bug
 from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
+from tests.planted.deployment import OF_THE_DEPLOYMENT
 from tests.planted.documents import OF_DOCUMENTS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
+from tests.planted.reconciling import OF_RECONCILING
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -34,6 +36,8 @@ BUGS = (
     *OF_ACCESS,
     *OF_COMMANDS,
     *OF_DOCUMENTS,
+    *OF_RECONCILING,
+    *OF_THE_DEPLOYMENT,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
@@ -47,14 +51,24 @@ FOLDERS = (
     "bitrix24",
     "ledger",
     "limiter",
+    "reconciling",
     "cli",
     "emulator",
     "chaos",
     "manual",
     "docs",
+    "deploy",
     "tests",
 )
-FILES = ("pyproject.toml", "Procfile", ".env.example", "Makefile", "README.md", "CONTRIBUTING.md")
+FILES = (
+    "pyproject.toml",
+    "Procfile",
+    ".env.example",
+    "docker-compose.yml",
+    "Makefile",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
 TIMEOUT_S = 120
 FAILED, ALL_PASSED = 1, 0

@@ -28,6 +28,7 @@ BOXES = frozenset(
         "access",
         "metrics",
         "callbacks",
+        "reconciling",
         "manual",
         "release",
     }
@@ -53,12 +54,20 @@ RULES = {
     "emulator": Rule(never=CELERY | {"redis"}),
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
     "callbacks": Rule(frozenset({"config", "tasks", "ledger", "bitrix24"}), never=CELERY),
+    # Reads both sides and changes neither; the terminal and the web are its doors.
+    "reconciling": Rule(frozenset({"ledger", "limiter", "bitrix24"}), never=CELERY | {"aiohttp"}),
     # Counts and looks; whoever does the work knows it, and it knows nobody of them.
     "metrics": Rule(frozenset({"config", "ledger", "limiter", "bitrix24"}), never=CELERY | {"aiohttp"}),
     "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24", "metrics", "callbacks"})),
     # Celery is how payments travel between others; who comes by HTTP writes the ledger, and means by a payment and its
     # result what the producers' door does.
-    "web": Rule(frozenset({"config", "bitrix24", "ledger", "access", "tasks", "metrics", "callbacks"}), never=CELERY),
+    # The limiter is read for people to see how fast a portal is asked.
+    "web": Rule(
+        frozenset(
+            {"config", "bitrix24", "ledger", "limiter", "access", "tasks", "metrics", "callbacks", "reconciling"}
+        ),
+        never=CELERY,
+    ),
     # A storm strikes the worker from outside, as a process: it knows nothing of its insides.
     "chaos": Rule(BOXES - {"web", "worker", "benchmarks", "manual", "release"}),
     # Measures everything from outside and, for the profile, from inside; nothing imports it.

@@ -9,7 +9,6 @@ from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, Unkno
 from ledger.payment import NewPayment
 from ledger.redis import RedisLedger
 from tasks.payment import new_ids
-from web import actions
 from web.api import answers
 from web.api.bodies import JSON, parse, read_bytes, require_type, required
 from web.api.bulk import Bulk, take_array, take_lines
@@ -19,6 +18,7 @@ from web.api.models import PaymentRequest, key_wrong
 from web.api.names import named_by_key
 from web.api.operations import NDJSON, Operation, described
 from web.api.wrongs import Wrong, refusal
+from web.guards import TOLD
 
 LARGEST_JSON: Final = 1_048_576  # 1,000 payments of an array, with room
 _KEY_HEADER: Final = "Idempotency-Key"
@@ -88,9 +88,10 @@ async def _take_one(request: web.Request, ledger: RedisLedger, data: object, key
 async def _answer(request: web.Request, ledger: RedisLedger, ask: NewPayment, opened: Opened) -> web.Response:
     match opened:
         case Accepted(row):
-            await actions.record(request, actions.ACCEPT, row.id, None, row.state, None)
+            request[TOLD] = {"outcome": "accepted", "payment": row.id}
             return _durable(answers.accepted(row), {})
         case Joined(row):
+            request[TOLD] = {"outcome": "joined", "payment": row.id}
             return _durable(answers.accepted(row), _REPLAYED if ask.idempotency_key else {})
         case AlreadyPaid(row):
             # Under the name of this request it is a duplicate, for ever.

@@ -1,6 +1,7 @@
 """What the API answers with: documents of payments, doubts and portals, and the types that describe them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from bitrix24.registry import StoredPortal
 from ledger.ledger import Held, LaneView
 from ledger.payment import Evidence, Payment, Refusal, State
+from reconciling.findings import Finding, Kind, Page
+from reconciling.period import Period
 from tasks.result import instant, result_of
 
 PAYMENTS: Final = "/v1/payments"
@@ -187,6 +190,57 @@ class PortalDetails(PortalDocument):
     limits: Limits | None
 
 
+class Compared(Answer):
+    """Payments of a page by what became of them; each is in one of these."""
+
+    agreed: int
+    differing: int
+    unreadable: int
+    in_doubt: int
+    later: int = Field(description="The invoice has a later payment that has ended, which has the say.")
+    under_way: int = Field(description="The invoice has an open payment.")
+    changed: int = Field(description="Ledger or portal changed between two looks.")
+
+
+class FindingDocument(Answer):
+    """A payment that is told of."""
+
+    kind: Kind
+    difference: bool = Field(description="Whether ledger and portal contradict each other.")
+    id: str
+    invoice_id: int
+    status: State = Field(description="What the ledger says.")
+    evidence: Evidence | None
+    finished_at: Moment | None
+    paid_there: bool | None = Field(description="What the portal says; null where it says nothing.")
+    paid_there_at: Moment | None
+    paid_there_by: str | None = Field(description="The portal's user.")
+    read_at: Moment | None
+    text: str
+
+
+class Stopped(Answer):
+    """Why nothing can be compared until somebody mends something."""
+
+    code: str
+    text: str
+    what_to_do: str
+
+
+class ReconcilePage(Answer):
+    """One step of a comparison. With `wait_s` or `stopped` nothing was compared, and the cursor is as it was."""
+
+    portal: str
+    since: Moment
+    until: Moment
+    findings: list[FindingDocument]
+    counts: Compared
+    next_cursor: str | None
+    wait_s: float = Field(description="Ask again with `next_cursor` after so many seconds.")
+    wait_reason: str | None
+    stopped: Stopped | None
+
+
 Document = dict[str, object]
 
 
@@ -259,6 +313,40 @@ def hold_document(portal: str, held: Held) -> Document:
         "since": instant(held.since),
         "next_look_at": instant(held.probe_at),
         "what_to_do": f"{held.remedy or 'Mend the cause.'} {goes_on}: POST /v1/portals/{portal}/resume.",
+    }
+
+
+def reconcile_document(portal: str, period: Period, page: Page, next_cursor: str | None) -> Document:
+    """One step of a comparison."""
+    stop = page.stop
+    return {
+        "portal": portal,
+        "since": instant(period.since),
+        "until": instant(period.until),
+        "findings": [_finding(each) for each in page.findings],
+        "counts": asdict(page.counts),
+        "next_cursor": next_cursor,
+        "wait_s": page.wait_s,
+        "wait_reason": page.reason or None,
+        "stopped": {"code": stop.code, "text": stop.text, "what_to_do": stop.remedy} if stop else None,
+    }
+
+
+def _finding(finding: Finding) -> Document:
+    row, invoice = finding.payment, finding.invoice
+    return {
+        "kind": finding.kind,
+        "difference": finding.is_difference,
+        "id": row.id,
+        "invoice_id": row.invoice_id,
+        "status": row.state,
+        "evidence": row.evidence,
+        "finished_at": instant(row.finished_at),
+        "paid_there": invoice.paid if invoice else None,
+        "paid_there_at": instant(invoice.paid_at) if invoice else None,
+        "paid_there_by": invoice.paid_by if invoice else None,
+        "read_at": instant(finding.read_at),
+        "text": finding.text,
     }
 
 

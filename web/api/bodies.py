@@ -10,12 +10,11 @@ from aiohttp import http_exceptions, web
 from pydantic import ValidationError
 
 from tasks.payment import LARGEST_ID
-from web.api.models import ChangeRequest, PageQuery, Strict
+from web.api.models import ChangeRequest, Strict
 from web.api.wrongs import Wrong, pointer, refusal, shown, wrongs_of
 from web.problems import Problem
 
 M = TypeVar("M", bound=Strict)
-Q = TypeVar("Q", bound=PageQuery)
 
 JSON: Final = "application/json"
 # A body of this API comes at once; whoever sends a byte now and then keeps a connection and nothing else.
@@ -127,6 +126,11 @@ async def read_bytes(request: web.Request, largest: int) -> bytes:
     if (request.content_length or 0) > largest:
         raise too_large(largest)
     body = bytearray()
+    if request.content.is_eof() and request.content.exception() is None:  # it came with its head, as a small one does
+        body += request.content.read_nowait()
+        if len(body) > largest:
+            raise too_large(largest)
+        return bytes(body)
     try:
         async with asyncio.timeout(READ_S):
             async for chunk in chunks(request):
@@ -155,7 +159,7 @@ async def chunks(request: web.Request) -> AsyncIterator[bytes]:
         raise Broken from None
 
 
-def read_query(request: web.Request, model: type[Q]) -> Q:
+def read_query(request: web.Request, model: type[M]) -> M:
     """The query as a model; raises Problem."""
     given: dict[str, object] = {}
     wrongs = []

@@ -20,7 +20,6 @@ from ledger.ledger import Accepted, AlreadyPaid, Conflict, Joined, Opened, Unkno
 from ledger.payment import NewPayment
 from ledger.redis import RedisLedger
 from tasks.payment import new_ids
-from web import actions
 from web.api.bodies import parse, validated
 from web.api.conflicts import conflict
 from web.api.door import API, may_touch, no_portal
@@ -29,6 +28,7 @@ from web.api.models import PaymentRequest
 from web.api.names import named_by_key, named_by_place
 from web.api.operations import NDJSON
 from web.api.wrongs import Wrong, refusal
+from web.guards import TOLD
 from web.problems import Problem, unavailable
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,11 @@ UNREAD_BYTES: Final = 12_000_000
 STALLED_S: Final = 60.0
 _OUTCOMES: Final = ("accepted", "joined", "already_paid", "refused")
 Result = dict[str, object]
+Asked = Sequence[tuple[int, NewPayment | Problem]]
+_NAMES_AT_ONCE: Final = 100
+# Steps of the ledger whose answers are not told yet.
+_UNTOLD: Final = 2
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class Bulk:
     ledger: RedisLedger
     key: str | None
     counts: Counter[str] = field(default_factory=Counter)
+    _names: list[str] = field(default_factory=list)  # made in advance: many at once cost little more than one
 
     @property
     def document(self) -> Result:
@@ -65,13 +71,22 @@ class Bulk:
         own, context = wanted.idempotency_key, carried(self.request.headers)
         if self.key:
             return wanted.named(named_by_place(self.key, index), own, context)
-        return wanted.named(named_by_key(own) if own else new_ids(1)[0], own, context)
+        return wanted.named(named_by_key(own) if own else self._name(), own, context)
 
-    async def open(self, asked: Sequence[tuple[int, NewPayment | Problem]]) -> list[Result]:
-        """Write them down in order; one result each."""
-        opened = iter(await self.ledger.open([ask for _, ask in asked if isinstance(ask, NewPayment)]))
+    def _name(self) -> str:
+        if not self._names:
+            self._names = new_ids(_NAMES_AT_ONCE)
+        return self._names.pop()
+
+    async def open(self, asked: Asked) -> list[Opened]:
+        """Write them down in order; one answer of the ledger for each that is no refusal."""
+        return await self.ledger.open([ask for _, ask in asked if isinstance(ask, NewPayment)])
+
+    async def results(self, asked: Asked, opened: Sequence[Opened]) -> list[Result]:
+        """What became of them, one result each."""
+        answers = iter(opened)
         return [
-            self._refused(index, ask) if isinstance(ask, Problem) else await self._result(index, ask, next(opened))
+            self._refused(index, ask) if isinstance(ask, Problem) else await self._result(index, ask, next(answers))
             for index, ask in asked
         ]
 
@@ -97,12 +112,9 @@ class Bulk:
         self.counts["refused"] += 1
         return {"index": index, "error": problem.document()}
 
-    async def record(self) -> None:
-        """Note what was done, once for all of it."""
-        if self.counts["accepted"]:
-            await actions.record(
-                self.request, actions.ACCEPT, f"{self.counts['accepted']} payments", None, "queued", None
-            )
+    def note(self) -> None:
+        """Have the request's line tell what was done."""
+        self.request[TOLD] = self.document
 
 
 async def take_array(bulk: Bulk, data: Sequence[object]) -> web.Response:
@@ -114,8 +126,9 @@ async def take_array(bulk: Bulk, data: Sequence[object]) -> web.Response:
     if wrongs := [wrong for each in read if isinstance(each, list) for wrong in each]:
         raise refusal(wrongs)
     wanted = [each for each in read if isinstance(each, PaymentRequest)]
-    results = await bulk.open([(index, bulk.asked(index, each)) for index, each in enumerate(wanted)])
-    await bulk.record()
+    asked = [(index, bulk.asked(index, each)) for index, each in enumerate(wanted)]
+    results = await bulk.results(asked, await bulk.open(asked))
+    bulk.note()
     document = {**bulk.document, "results": results}
     if bulk.counts["refused"] == len(results):
         step = "Read the error of each of `results`."
@@ -135,23 +148,38 @@ async def take_lines(request: web.Request, bulk: Bulk) -> web.StreamResponse:
         state.streams -= 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Some lines, what they ask for, and what the ledger answered."""
+
+    chunk: Sequence[Line]
+    asked: Asked
+    opened: Sequence[Opened]
+
+
 class _Stream:
-    """One NDJSON request and its answer."""
+    """One NDJSON request and its answer.
+
+    Lines are read, written down and answered by a task each, so that the next are read and the last are told while the
+    server writes. Steps of the ledger come one after another, in the order of the lines.
+    """
 
     def __init__(self, request: web.Request, bulk: Bulk) -> None:
         self._request = request
         self._bulk = bulk
         self._answer: web.StreamResponse | None = None
         self._next = 0  # the first line without an answer
+        # None at the end, an error where the ledger had none to give.
+        self._done: asyncio.Queue[_Step | Exception | None] = asyncio.Queue(_UNTOLD)
 
     async def run(self) -> web.StreamResponse:
         """Read, write down and answer until the body ends; raises Problem as long as nothing was answered."""
         lines = Lines(self._request, most=MOST_LINES, idle_s=STALLED_S)
-        reading = asyncio.create_task(lines.read())
+        tasks = [asyncio.create_task(lines.read()), asyncio.create_task(self._write_down(lines))]
         problem = None
         try:
-            while chunk := await lines.next():
-                await self._write(await self._results(chunk))
+            while step := await self._done.get():
+                await self._write(await self._told(step))
             problem = lines.problem
         except (ConnectionError, TimeoutError):  # of the sender: what it was not told, it sends again
             self._give_up()
@@ -161,17 +189,43 @@ class _Stream:
             log.warning("web.ledger_away", error=type(error).__name__)
             problem = unavailable("Redis did not answer.")
         finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
-            await self._bulk.record()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._bulk.note()
         return await self._end(problem)
 
-    async def _results(self, chunk: Sequence[Line]) -> bytes:
-        asked = [(line.index, self._asked(line)) for line in chunk]
-        results = await self._bulk.open(asked)
-        self._next = chunk[-1].index + 1
-        return b"".join(_line({**each, **_where(line, each)}) for line, each in zip(chunk, results, strict=True))
+    async def _write_down(self, lines: Lines) -> None:
+        """Read what the lines say while the ones before are written down."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            while chunk := await lines.next():
+                asked = [(line.index, self._asked(line)) for line in chunk]
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._open(chunk, asked))
+            if writing is not None:
+                await writing
+            await self._done.put(None)
+        except Exception as error:  # noqa: BLE001 - whoever answers raises it
+            await self._done.put(error)
+        finally:
+            if writing is not None:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
+
+    async def _open(self, chunk: Sequence[Line], asked: Asked) -> None:
+        await self._done.put(_Step(chunk, asked, await self._bulk.open(asked)))
+
+    async def _told(self, step: _Step | Exception) -> bytes:
+        if isinstance(step, Exception):
+            raise step
+        results = await self._bulk.results(step.asked, step.opened)
+        self._next = step.chunk[-1].index + 1
+        for line, each in zip(step.chunk, results, strict=True):
+            if "error" in each:
+                each["line"] = line.number
+        return b"".join(map(_line, results))
 
     def _asked(self, line: Line) -> NewPayment | Problem:
         if line.text is None:
@@ -213,9 +267,5 @@ class _Stream:
         return {} if problem is None else {"unanswered_from": self._next, "error": problem.document()}
 
 
-def _where(line: Line, result: Result) -> Result:
-    return {"line": line.number} if "error" in result else {}
-
-
 def _line(document: Result) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _ENCODE(document).encode() + b"\n"

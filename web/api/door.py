@@ -17,21 +17,27 @@ from web.problems import Problem
 
 # What waits while a step is under way goes into the next one together: a step costs more than a payment in it.
 _TOGETHER: Final = 200
+_AT_ONCE: Final = 2
+# The second only where it is worth it.
+_WORTH_A_STEP: Final = 8
 
 
 @dataclass(slots=True)
 class Gathering:
-    """Single requests of one process, written down together; at any moment at most one step is under way."""
+    """Single requests of one process, written down together; at any moment at most two steps are under way.
+
+    One would leave the process idle while the server writes, a step for each would cost several times as much.
+    """
 
     waiting: list[tuple[NewPayment, asyncio.Future[Opened]]] = field(default_factory=list)
-    writing: "asyncio.Task[None] | None" = None
+    writing: "set[asyncio.Task[None] | None]" = field(default_factory=set)
 
     async def open(self, ledger: RedisLedger, ask: NewPayment) -> Opened:
         """Write one request down; raises what the step raises."""
         answer: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
         self.waiting.append((ask, answer))
-        if self.writing is None:
-            self.writing = asyncio.create_task(self._write(ledger))
+        if not self.writing or (len(self.writing) < _AT_ONCE and len(self.waiting) >= _WORTH_A_STEP):
+            self.writing.add(asyncio.create_task(self._write(ledger)))
         return await answer
 
     async def _write(self, ledger: RedisLedger) -> None:
@@ -39,8 +45,8 @@ class Gathering:
             while self.waiting:
                 together, self.waiting = self.waiting[:_TOGETHER], self.waiting[_TOGETHER:]
                 await _open_all(ledger, together)
-        finally:
-            self.writing = None
+        finally:  # at once: whoever comes next must see that nobody writes
+            self.writing.discard(asyncio.current_task())
 
 
 async def _open_all(ledger: RedisLedger, together: Sequence[tuple[NewPayment, asyncio.Future[Opened]]]) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from config.redaction import redact
 from ledger.ledger import StillQuiet
 from ledger.payment import Payment, State
+from ledger.redis import RedisLedger
 from ledger.walks import Sought
 from tasks.result import instant
 from web import actions
@@ -20,7 +21,7 @@ from web.api.payments import SMALL
 from web.problems import Problem
 
 # In doubt, and what must be read before it is sent and could not be read so far.
-_SEARCHES: Final = (Search(State.IN_DOUBT, Sought()), Search(State.QUEUED, Sought(troubled=True)))
+DOUBTS: Final = (Search(State.IN_DOUBT, Sought()), Search(State.QUEUED, Sought(troubled=True)))
 _REFUSALS: Final = frozenset({400, 404, 408, 409, 413, 415, 422})
 
 
@@ -37,7 +38,7 @@ async def list_doubts(request: web.Request) -> web.Response:
     """List the payments that only a read-back or a person moves on, with what keeps each and what to do."""
     query = read_query(request, DoubtsQuery)
     ledger = await ledger_of(request)
-    listing = Listing(request, ledger, _SEARCHES, query.limit, query.portal)
+    listing = Listing(request, ledger, DOUBTS, query.limit, query.portal)
     rows, goes_on = await listing.page(query.cursor)
     lanes = await lanes_of(ledger, rows)
     doubts = [answers.doubt_document(row, lanes.get(row.portal)) for row in rows]
@@ -58,13 +59,7 @@ async def verify(request: web.Request) -> web.Response:
     """Have a doubt read back at the portal now instead of later."""
     ledger = await ledger_of(request)
     before = await payment_of(request, ledger)
-    why = await read_why(request, SMALL)
-    if not _is_open_question(before):
-        raise _no_doubt(before)
-    [after] = await ledger.read_again([before.id])
-    if after is None:
-        raise no_payment()
-    await actions.record(request, actions.VERIFY, after.id, before.state, after.state, why)
+    after = await read_back(request, ledger, before, await read_why(request, SMALL))
     lanes = await lanes_of(ledger, [after])
     return web.json_response(answers.doubt_document(after, lanes.get(after.portal)), status=202)
 
@@ -87,6 +82,22 @@ async def resolve(request: web.Request) -> web.Response:
     ledger = await ledger_of(request)
     before = await payment_of(request, ledger)
     said = await read_body(request, ResolveRequest, SMALL)
+    return web.json_response(answers.payment_document(await decide(request, ledger, before, said)))
+
+
+async def read_back(request: web.Request, ledger: RedisLedger, before: Payment, why: str | None) -> Payment:
+    """Have one doubt read now and write it down; raises Problem where there is none."""
+    if not is_open_question(before):
+        raise _no_doubt(before)
+    [after] = await ledger.read_again([before.id])
+    if after is None:
+        raise no_payment()
+    await actions.record(request, actions.VERIFY, after.id, before.state, after.state, why)
+    return after
+
+
+async def decide(request: web.Request, ledger: RedisLedger, before: Payment, said: ResolveRequest) -> Payment:
+    """End one doubt by a person's word and write it down; raises Problem where that is not allowed (yet)."""
     if before.state is not State.IN_DOUBT:
         raise _no_doubt(before)
     because = redact(said.because)
@@ -101,10 +112,11 @@ async def resolve(request: web.Request) -> web.Response:
     if after.state is not (State.PAID if said.seen is Seen.PAID else State.FAILED) or after.because is None:
         raise _no_doubt(after)  # somebody, or a read-back, was quicker
     await actions.record(request, actions.RESOLVE, after.id, before.state, after.state, because)
-    return web.json_response(answers.payment_document(after))
+    return after
 
 
-def _is_open_question(payment: Payment) -> bool:
+def is_open_question(payment: Payment) -> bool:
+    """Whether only a read-back or a person moves it on: in doubt, or to be read first and not readable so far."""
     unread = payment.state is State.QUEUED and payment.last_read_error is not None
     return unread or payment.state is State.IN_DOUBT
 

@@ -129,6 +129,7 @@ class Strict(BaseModel):
     """What somebody sends: nothing beside the fields that are described."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    repeatable: ClassVar[frozenset[str]] = frozenset()  # in a query
 
     @classmethod
     def across(cls, _data: Mapping[str, object]) -> list[Wrong]:
@@ -240,8 +241,6 @@ StateName = Annotated[State, BeforeValidator(lambda value: one_of(State, value))
 class PageQuery(Strict):
     """How much, and from where on."""
 
-    repeatable: ClassVar[frozenset[str]] = frozenset()
-
     limit: Limit = Field(DEFAULT_LIMIT, description="How many at most; a page may have fewer and still a cursor.")
     cursor: CursorText | None = Field(None, description="`next_cursor` of the page before, with the same filters.")
 
@@ -263,3 +262,11 @@ class PaymentsQuery(PageQuery):
     code: Code | None = Field(None, description="Only with this code, of the error or of the latest read error.")
     since: Instant | None = Field(None, description="Ended at this moment or later; open ones: accepted.")
     until: Instant | None = Field(None, description="Ended before this moment; open ones: accepted.")
+
+
+class ReconcileQuery(Strict):
+    """Which period, or where an earlier page ended."""
+
+    since: Instant | None = Field(None, description="Ended at this moment or later; without: a day before `until`.")
+    until: Instant | None = Field(None, description="Ended before this moment; without, or in the future: now.")
+    cursor: CursorText | None = Field(None, description="`next_cursor` of the page before. It has the period in it.")

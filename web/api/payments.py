@@ -1,11 +1,11 @@
 """`/v1/payments`: find payments, retry and cancel them."""
 
-from collections.abc import Callable, Coroutine
 from typing import Final
 
 from aiohttp import web
 
 from ledger.payment import Payment, State
+from ledger.redis import RedisLedger
 from ledger.walks import Sought
 from web import actions
 from web.api import answers
@@ -18,7 +18,9 @@ from web.problems import Problem
 
 SMALL: Final = 8192  # bytes of a body with a reason in it
 # Only these ever have an error, so a code is looked for nowhere else.
-_WITH_CODES: Final = (State.QUEUED, State.IN_DOUBT, State.FAILED)
+WITH_CODES: Final = (State.QUEUED, State.IN_DOUBT, State.FAILED)
+# From which state a payment may be changed.
+ALLOWED: Final = {actions.RETRY: State.FAILED, actions.CANCEL: State.QUEUED}
 
 
 @described(
@@ -40,7 +42,7 @@ async def list_payments(request: web.Request) -> web.Response:
     query = read_query(request, PaymentsQuery)
     sought = Sought(code=query.code, since=query.since, until=query.until)
     states = [state for state in State if state in query.state] or list(State)
-    searches = [Search(state, sought) for state in states if not query.code or state in _WITH_CODES]
+    searches = [Search(state, sought) for state in states if not query.code or state in WITH_CODES]
     ledger = await ledger_of(request)
     listing = Listing(request, ledger, searches, query.limit, query.portal, query.invoice)
     rows, goes_on = await listing.page(query.cursor)
@@ -72,8 +74,7 @@ async def show_payment(request: web.Request) -> web.Response:
 )
 async def retry(request: web.Request) -> web.Response:
     """Queue a failed payment again. What was ever sent is read back at the portal before it is sent again."""
-    ledger = await ledger_of(request)
-    return await _change(request, actions.RETRY, ledger.retry, (State.FAILED, State.QUEUED))
+    return await _answered(request, actions.RETRY)
 
 
 @described(
@@ -88,34 +89,43 @@ async def retry(request: web.Request) -> web.Response:
 )
 async def cancel(request: web.Request) -> web.Response:
     """Withdraw a payment of which nothing was sent yet. One that is cancelled already stays so."""
+    return await _answered(request, actions.CANCEL)
+
+
+async def _answered(request: web.Request, action: str) -> web.Response:
     ledger = await ledger_of(request)
-    return await _change(request, actions.CANCEL, ledger.cancel, (State.QUEUED, State.CANCELLED))
-
-
-async def _change(
-    request: web.Request,
-    action: str,
-    make: Callable[[str], Coroutine[None, None, Payment | None]],
-    way: tuple[State, State],
-) -> web.Response:
-    allowed, wanted = way
-    before = await payment_of(request, await ledger_of(request))
-    why = await read_why(request, SMALL)
-    after = await make(before.id)
-    if after is None:
-        raise no_payment()
-    if before.state is allowed and after.state is not allowed:
-        await actions.record(request, action, after.id, before.state, after.state, why)
-    # A retried payment may be sent, and even have ended, by now.
-    done = (
-        after.state is wanted if wanted is State.CANCELLED else before.state is allowed and after.state is not allowed
-    )
-    if not done:
-        raise _not_now(action, after, before)
+    before = await payment_of(request, ledger)
+    after = await change(request, ledger, action, before, await read_why(request, SMALL))
     return web.json_response(answers.payment_document(after))
 
 
-def _not_now(action: str, after: Payment, before: Payment) -> Problem:
+async def change(request: web.Request, ledger: RedisLedger, action: str, before: Payment, why: str | None) -> Payment:
+    """Retry or cancel one payment and write it down; raises Problem where the ledger does not allow it."""
+    after = await make(ledger, action, before)
+    if after is None:
+        raise no_payment()
+    allowed = ALLOWED[action]
+    if before.state is allowed and after.state is not allowed:
+        await actions.record(request, action, after.id, before.state, after.state, why)
+    if not was_made(action, before, after):
+        raise not_now(action, after, before)
+    return after
+
+
+async def make(ledger: RedisLedger, action: str, payment: Payment) -> Payment | None:
+    """Ask the ledger for a retry or a cancellation; the row afterwards, None when unknown."""
+    return await (ledger.retry if action == actions.RETRY else ledger.cancel)(payment.id)
+
+
+def was_made(action: str, before: Payment, after: Payment) -> bool:
+    """Whether the change is made. One that is cancelled already stays so; a retried one may even have ended by now."""
+    if action == actions.CANCEL:
+        return after.state is State.CANCELLED
+    return before.state is ALLOWED[action] and after.state is not ALLOWED[action]
+
+
+def not_now(action: str, after: Payment, before: Payment) -> Problem:
+    """Why the ledger has left a payment as it is."""
     verb = "retried" if action == actions.RETRY else "cancelled"
     if action == actions.RETRY and before.state is State.FAILED:
         cause = "Another payment of this invoice is open or paid, or its portal was removed."

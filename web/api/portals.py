@@ -37,14 +37,15 @@ async def list_portals(request: web.Request) -> web.Response:
     query = read_query(request, PageQuery)
     ledger = await ledger_of(request)
     after = cursors.read(query.cursor, _LIST).portal if query.cursor else ""
-    lanes, behind = await _lanes(request, ledger, after, query.limit)
+    lanes, behind = await lanes_behind(request, ledger, after, query.limit)
     goes_on = cursors.written(Cursor(behind), _LIST) if behind else None
     return web.json_response({"portals": [answers.portal_document(lane) for lane in lanes], "next_cursor": goes_on})
 
 
-async def _lanes(
+async def lanes_behind(
     request: web.Request, ledger: RedisLedger, after: str, limit: int
 ) -> tuple[Sequence[LaneView], str | None]:
+    """The next lanes behind a key that the one who asks may see, and the key to go on behind."""
     allowed = request[PRINCIPAL].portals
     if allowed is not None:
         names = sorted(name for name in allowed if name > after)
@@ -79,12 +80,8 @@ async def hold(request: web.Request) -> web.Response:
     """Let a portal's payments wait until somebody resumes it. What is in flight lands; the first reason is kept."""
     ledger = await ledger_of(request)
     before = await lane_of(request, ledger)
-    reason = redact((await read_body(request, HoldRequest, SMALL)).reason)
-    if not await ledger.hold(before.portal, OPERATOR, reason):
-        raise no_portal()
-    after = await lane_of(request, ledger)
-    await actions.record(request, actions.HOLD, before.portal, _standing(before), _standing(after), reason)
-    return await _shown(request, after)
+    said = await read_body(request, HoldRequest, SMALL)
+    return await _shown(request, await stop(request, ledger, before, said))
 
 
 @described(
@@ -101,19 +98,34 @@ async def resume(request: web.Request) -> web.Response:
     """Let a held portal go on, on trial: with one payment alone. One that is not held stays as it is."""
     ledger = await ledger_of(request)
     before = await lane_of(request, ledger)
-    why = await read_why(request, SMALL)
+    return await _shown(request, await go_on(request, ledger, before, await read_why(request, SMALL)))
+
+
+async def stop(request: web.Request, ledger: RedisLedger, before: LaneView, said: HoldRequest) -> LaneView:
+    """Hold a lane and write it down; the lane afterwards. Raises Problem where it has gone."""
+    reason = redact(said.reason)
+    if not await ledger.hold(before.portal, OPERATOR, reason):
+        raise no_portal()
+    after = await lane_of(request, ledger)
+    await actions.record(request, actions.HOLD, before.portal, _standing(before), _standing(after), reason)
+    return after
+
+
+async def go_on(request: web.Request, ledger: RedisLedger, before: LaneView, why: str | None) -> LaneView:
+    """Resume a lane and write it down; the lane afterwards."""
     resumed = await ledger.resume(before.portal)
     after = await lane_of(request, ledger)
     if resumed:
         await actions.record(request, actions.RESUME, before.portal, _standing(before), _standing(after), why)
-    return await _shown(request, after)
+    return after
 
 
 async def _shown(request: web.Request, lane: LaneView) -> web.Response:
-    return web.json_response(answers.portal_details(lane, await _stored(request, lane.portal)))
+    return web.json_response(answers.portal_details(lane, await stored_of(request, lane.portal)))
 
 
-async def _stored(request: web.Request, key: str) -> StoredPortal | None:
+async def stored_of(request: web.Request, key: str) -> StoredPortal | None:
+    """What may be shown of a portal; None where nothing is stored, or nothing that can be read."""
     try:
         return await request.app[PARTS].registry.show(key)
     except (UnknownPortal, BrokenRecord):

@@ -8,4 +8,5 @@
 ]]
 local added = redis.call('SADD', P .. 'lanes', ARGV[1])
 for _, name in ipairs({'l:', 'paid:', 'cancelled:', 'failed:'}) do redis.call('PERSIST', P .. name .. ARGV[1]) end
+for _, key in ipairs(failure_keys(ARGV[1])) do redis.call('PERSIST', key) end
 return added

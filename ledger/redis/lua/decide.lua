@@ -26,6 +26,7 @@ if record.s == 'd' then
     finish(id, record, 'p', tonumber(ARGV[4]))
   else
     redis.call('HSET', key, 'g', 'RESOLVED_UNPAID', 'm', ARGV[3])
+    record.g = 'RESOLVED_UNPAID'
     finish(id, record, 'f', tonumber(ARGV[4]))
   end
   trim(record.l)

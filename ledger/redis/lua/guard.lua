@@ -43,6 +43,7 @@ local function screen(id, record)
   local read_at = math.max(epoch().quiet, NOW)
   if record.s == 'q' and record.r then count(record.l, 'r', -1) end
   move(id, record, 'd')
+  note(id, record, entry(record, 'd', NOW, 'G'))
   redis.call('HSET', P .. 'p:' .. id, 'u', read_at, 'o', epoch().number, 'a', record.a or 0)
   redis.call('ZADD', P .. 'd:' .. record.l, read_at, id)
 end

@@ -69,6 +69,7 @@ end
 
 local function join(id, record, ask)
   register(id, record, 'h', ask.handle, 'j' .. id)
+  if not record.f then note(id, record, entry(record, 'j', NOW, 'H')) end
   want(id, ask, false)
   return {'J', row(id)}
 end
@@ -166,6 +167,7 @@ end
 local function enrol(portal)
   if added[portal] == 0 then return end
   count(portal, 'q', added[portal])
+  tick('a', added[portal])
   if #queued[portal] > 0 then redis.call('RPUSH', P .. 'q:' .. portal, unpack(queued[portal])) end
   wake(portal)
 end

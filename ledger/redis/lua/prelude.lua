@@ -15,6 +15,7 @@
     o  number of the epoch in which it was certain that no lost history had sent it   n  why a person decided on it
     h  somebody wants to be told of its end (its `w:` hash); the `f` of the end that was told of last, '' before the first
     q  trace context of the request it was written for, while it is open
+    H  what happened to it that the fields above would forget (see `note`); absent where it went straight to its end
   States: q queued, s sending, d in doubt, p paid, f failed, c cancelled.
 ]]
 local P = KEYS[1]
@@ -35,6 +36,7 @@ local GUARD_MS = 96 * 3600 * 1000
 local EPOCH = P .. 'epoch'
 local WANTED = P .. 'cb-wanted'
 local CALLBACK_HOSTS = P .. 'cb-hosts'
+local UNCOUNTED = P .. 'uncounted'
 -- How long a payment with a callback is not looked at by a sweep: half of its age, within these bounds.
 local FIRST_LOOK_MS, LONGEST_LOOK_MS = 15 * 1000, 10 * 60 * 1000
 
@@ -80,9 +82,11 @@ local function count(portal, field, by)
   redis.call('HINCRBY', P .. 'l:' .. portal, field, by)
 end
 
+-- Here the loader puts marks.lua: what is remembered of moves besides the state.
 local function move(id, record, to)
   count(record.l, record.s, -1)
   count(record.l, to, 1)
+  if to == 'p' or to == 'f' or to == 'd' then tick(to, 1) end
   redis.call('HSET', P .. 'p:' .. id, 's', to)
   record.s = to
 end
@@ -221,6 +225,7 @@ local function trim(portal)
     local oldest = redis.call('ZRANGE', failed, 0, 0)[1]
     if not oldest or redis.call('EXISTS', P .. 'p:' .. oldest) == 1 then break end
     redis.call('ZREM', failed, oldest)
+    drop_failure(portal, oldest)
     count(portal, 'f', -1)
   end
 end
@@ -298,17 +303,20 @@ local function finish(id, record, to, retention_ms)
   elseif to == 'c' then
     redis.call('LPUSH', P .. 'cancelled:' .. portal, id)
   else
-    redis.call('ZADD', P .. 'failed:' .. portal, redis.call('HINCRBY', P .. 'l:' .. portal, 'seq', 1), id)
+    local order = redis.call('HINCRBY', P .. 'l:' .. portal, 'seq', 1)
+    redis.call('ZADD', P .. 'failed:' .. portal, order, id)
+    add_failure(portal, id, record.g or '', order)
   end
   if record.h then announce(id, retention_ms) end
 end
 
 -- Sent without a trustworthy answer. The quiet time counts from the claim.
-local function doubt(id, record, quiet_ms)
+local function doubt(id, record, quiet_ms, why)
   local quiet_until = quiet_end(record, tonumber(record.t) + quiet_ms)
   local read_at = math.min(NOW + FIRST_READ_MS, math.max(quiet_until, NOW))
   redis.call('ZREM', P .. 's:' .. record.l, id)
   redis.call('ZADD', P .. 'd:' .. record.l, read_at, id)
   move(id, record, 'd')
+  note(id, record, sending(record), entry(record, 'd', NOW, why))
   redis.call('HSET', P .. 'p:' .. id, 'u', quiet_until)
 end

@@ -18,7 +18,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 's:' .. ARGV[1], 0, -1)) do
     redis.call('ZREM', P .. 's:' .. ARGV[1], id)
     count(ARGV[1], 's', -1)
   elseif string.sub(record.c, 1, #ours) ~= ours then
-    doubt(id, record, tonumber(ARGV[4]))
+    doubt(id, record, tonumber(ARGV[4]), 'X')
     redis.call('HINCRBY', P .. 'p:' .. id, 'x', 1)
     found = found + 1
   end

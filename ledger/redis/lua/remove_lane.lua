@@ -15,10 +15,11 @@ end
 redis.call('SREM', P .. 'lanes', portal)
 redis.call('ZREM', DUE, portal)
 redis.call('HDEL', lane, 'owner', 'fence', 'epoch', 'until', 'claim', 'pause', 'held', 'held_text', 'held_remedy',
-  'held_at', 'probe_wait', 'eased', 'trial')
+  'held_at', 'probe_wait', 'eased', 'trial', 'tally', 'tallied')
 end_probes(portal)
 redis.call('DEL', P .. 'q:' .. portal, P .. 'x:' .. portal)
 for _, name in ipairs({'l:', 'paid:', 'cancelled:', 'failed:'}) do
   redis.call('PEXPIRE', P .. name .. portal, ARGV[2])
 end
+for _, key in ipairs(failure_keys(portal)) do redis.call('PEXPIRE', key, ARGV[2]) end
 return 1

@@ -15,9 +15,18 @@ local function in_the_way()
   return other and other ~= id and known.s ~= 'f' and known.s ~= 'c'
 end
 
+-- How it was sent and failed is what the next sending and end will overwrite.
+local function note_failure()
+  local sent = record.t and entry(record, 's', record.t, record.c .. '.')
+  if sent and not string.find(record.H or '', sent, 1, true) then note(id, record, sending(record)) end
+  note(id, record, entry(record, 'f', record.f, code_in(record.n and 'O' or 'P', record.g)), entry(record, 'q', NOW, 'O'))
+end
+
 local function queue_again()
+  note_failure()
   local bucket, field = slot(record.l, record.i)
   redis.call('ZREM', P .. 'failed:' .. record.l, id)
+  drop_failure(record.l, id, record.g or '')
   redis.call('PERSIST', P .. 'p:' .. id)
   local keys, handles = names(id, record)
   for _, key in ipairs(keys) do redis.call('PERSIST', key) end

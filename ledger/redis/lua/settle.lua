@@ -31,6 +31,7 @@ local LEADS_TO = {P = 'p', F = 'f', R = 'q', D = 'd', U = 'qfd', N = 'dq'}
 
 local function fail(id, record, code, text)
   redis.call('HSET', P .. 'p:' .. id, 'g', code, 'm', text)
+  record.g = code
   finish(id, record, 'f', retention_ms)
 end
 
@@ -43,8 +44,15 @@ local function requeue(id, record)
   record.id = id
 end
 
+-- A read that left the payment in doubt; one that was written down already says so no second time.
+local function note_read(id, record, why)
+  if tonumber(redis.call('ZSCORE', P .. 'd:' .. portal, id) or 0) > NOW then return end
+  note(id, record, entry(record, 'r', NOW, why))
+end
+
 -- The read that had to come first said unpaid: now it is a payment like any other.
-local function admit(id)
+local function admit(id, record)
+  note(id, record, entry(record, 'r', NOW, 'F'))
   redis.call('ZREM', P .. 'd:' .. portal, id)
   redis.call('HDEL', P .. 'p:' .. id, 'r', 'w', 'z')
   count(portal, 'r', -1)
@@ -65,19 +73,21 @@ write.F = fail
 
 function write.R(id, record, spent)
   if spent ~= '1' then redis.call('HINCRBY', P .. 'p:' .. id, 'a', -1) end
+  note(id, record, sending(record), entry(record, 'q', NOW, spent == '1' and 'S' or 'N'))
   requeue(id, record)
 end
 
 function write.D(id, record, quiet_ms, code, text)
-  doubt(id, record, tonumber(quiet_ms))
+  doubt(id, record, tonumber(quiet_ms), code ~= '' and code_in('C', code) or 'L')
   if code ~= '' then redis.call('HSET', P .. 'p:' .. id, 'g', code, 'm', text) end
 end
 
 function write.U(id, record, asked_at)
   redis.call('HDEL', P .. 'p:' .. id, 'w', 'z')
-  if record.s == 'q' then return admit(id) end
+  if record.s == 'q' then return admit(id, record) end
   local quiet_until = quiet_end(record, tonumber(record.u))
   if (tonumber(asked_at) or NOW) < quiet_until then
+    note_read(id, record, 'U')
     redis.call('HSET', P .. 'p:' .. id, 'u', quiet_until)
     redis.call('ZADD', P .. 'd:' .. portal, quiet_until, id)
   elseif record.g then
@@ -87,6 +97,7 @@ function write.U(id, record, asked_at)
       .. 'Next step: look into the logs of the workers for the reason, then retry the payment.')
   elseif tonumber(record.a or 0) < max_attempts then
     if perhaps_sent(record) then redis.call('HSET', P .. 'p:' .. id, 'o', epoch().number) end
+    note(id, record, entry(record, 'q', NOW, 'U'))
     requeue(id, record)
   else
     fail(id, record, 'NO_ANSWER', 'The portal gave no answer to ' .. record.a .. ' attempts; the invoice is unpaid.')
@@ -94,6 +105,7 @@ function write.U(id, record, asked_at)
 end
 
 function write.N(id, record, code, text, retry_ms)
+  note_read(id, record, code_in('N', code))
   redis.call('HSET', P .. 'p:' .. id, 'w', code, 'z', text)
   redis.call('ZADD', P .. 'd:' .. portal, NOW + tonumber(retry_ms), id)
 end

@@ -4,6 +4,9 @@
   lanes together: each goes on where the latest one stopped. Where the server's clock was set back, lanes wait for a
   time that is gone: they wait no longer than they can have to.
 
+  Lanes whose failed payments are not counted by code are named to `tally`; so are those that it has not looked at for
+  an hour, for an older version may leave lists that only seem right.
+
   KEYS[1]  prefix of all the ledger's keys
   ARGV[1]  about how many lanes to look at
   ARGV[2]  lease, ms
@@ -51,11 +54,22 @@ local function mend_probe(portal)
   if not at or tonumber(at) > latest then redis.call('ZADD', PROBES, latest, portal) end
 end
 
+local TALLY_EVERY_MS = 3600 * 1000
+local function name_to_tally(portal)
+  local tallied = redis.call('HGET', P .. 'l:' .. portal, 'tallied')
+  local recent = tonumber(tallied or 0) > NOW - TALLY_EVERY_MS
+  if redis.call('EXISTS', unpack(failure_keys(portal))) == 0 and redis.call('EXISTS', P .. 'failed:' .. portal) == 0 then
+    return
+  end
+  if not recent or not is_counted(portal) then redis.call('SADD', UNCOUNTED, portal) end
+end
+
 local page = redis.call('SSCAN', P .. 'lanes', redis.call('GET', P .. 'sweep') or '0', 'COUNT', ARGV[1])
 if page[1] == '0' then redis.call('DEL', P .. 'sweep') else redis.call('SET', P .. 'sweep', page[1]) end
 local repaired = {}
 for _, portal in ipairs(page[2]) do
   mend_probe(portal)
+  name_to_tally(portal)
   if forgotten(portal) then
     put_back(portal)
     repaired[#repaired + 1] = portal

@@ -15,7 +15,7 @@
   ARGV[5]    JSON: names before it, the latest first
   ARGV[6]  how many rows at most
   ARGV[7]  how many records to look at
-  ARGV[8]  '' or the code that its error or latest read error must have
+  ARGV[8]  '' or the code that its error must have (of open ones: or its latest read error)
   ARGV[9]  '' or since when it must have ended (been accepted, while it is open), ms
   ARGV[10] '' or until when, ms
   ARGV[11] '1' for only those that have an error
@@ -36,7 +36,13 @@ local SETBACK_MS = 3600 * 1000
 local rows = {}
 local past = false  -- everything behind is older than what is wanted
 
-local function key() return P .. KEYS_OF[stage] .. portal end
+-- Whoever wants the failed ones of a code need not look at a million of others. The order is the same in both lists.
+local by_code = state == 'f' and code ~= '' and is_counted(portal)
+
+local function key()
+  if by_code then return coded(portal, is_named(portal, code) and code or '') end
+  return P .. KEYS_OF[stage] .. portal
+end
 
 local function is_full() return #rows >= limit or looks <= 0 end
 
@@ -48,7 +54,7 @@ local function fits(record)
     return false
   end
   if before and moment >= before then return false end
-  if code ~= '' then return record.g == code or record.w == code end
+  if code ~= '' then return record.g == code or state ~= 'f' and record.w == code end
   return not troubled or record.g ~= nil or record.w ~= nil
 end
 

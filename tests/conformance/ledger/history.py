@@ -1,9 +1,11 @@
 """What a ledger must keep through any history: one look at it after each step, and the checks on what is seen."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from ledger.figures import MINUTES_KEPT_S, Failures, Minute
 from ledger.ledger import Claimed, LaneView, Ledger, Settled, Undelivered
 from ledger.payment import ARROWS, OPEN, Payment, PaymentId, State
 from ledger.verdict import Decision, Unpaid
@@ -11,6 +13,7 @@ from tests.conformance.ledger.world import MAX_ATTEMPTS, QUIET_S
 
 # What the guard of an epoch covers: requests until four days after the change.
 GUARDED = timedelta(hours=96)
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Sight:
     found: list[Payment | None]
     lanes: list[LaneView]
     owed: list[Undelivered]
+    failures: list[Failures]
+    minutes: list[Minute]
 
     @property
     def payments(self) -> dict[PaymentId, Payment]:
@@ -29,7 +34,41 @@ class Sight:
 
 async def look(ledger: Ledger, handles: Sequence[str]) -> Sight:
     """See everything that these handles lead to, all lanes, and what is owed."""
-    return Sight(await ledger.find(handles), await ledger.lanes(), await ledger.undelivered(100, 0))
+    figures = ledger.figures
+    counted = await figures.failures(), await figures.minutes(LONG_AGO)
+    return Sight(await ledger.find(handles), await ledger.lanes(), await ledger.undelivered(100, 0), *counted)
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """What has happened in each minute, as the rows show it."""
+
+    counts: Counter[tuple[datetime, str]] = field(default_factory=Counter)
+    doubts: Counter[tuple[PaymentId, datetime, str]] = field(default_factory=Counter)  # entries of each history
+
+    def happened(self, at: datetime | None, kind: str) -> None:
+        """Once more in its minute."""
+        assert at is not None
+        self.counts[at.replace(second=0, microsecond=0), kind] += 1
+
+    def seen(self, row: Payment, before: Payment | None) -> None:
+        """Whatever is new about a payment."""
+        if before is None:
+            self.happened(row.enqueued_at, "accepted")
+        ended = row.finished_at is not None and (before is None or before.finished_at != row.finished_at)
+        if ended and row.state in (State.PAID, State.FAILED):
+            self.happened(row.finished_at, row.state.value)
+        for text, times in Counter(each for each in row.history.split() if each.startswith("d")).items():
+            at = row.enqueued_at + timedelta(milliseconds=int(text[1:].partition(":")[0], 36))
+            name = (row.id, row.enqueued_at, text)
+            for _ in range(times - self.doubts[name]):
+                self.happened(at, "in_doubt")
+            self.doubts[name] = max(times, self.doubts[name])
+
+    def since(self, first: datetime) -> list[Minute]:
+        """As the ledger tells it."""
+        moments = sorted({at for at, _ in self.counts if at >= first})
+        return [Minute(at, **{kind: n for (when, kind), n in self.counts.items() if when == at}) for at in moments]
 
 
 @dataclass(slots=True)
@@ -41,6 +80,7 @@ class History:
     changed_at: datetime | None = None  # when the server was last replaced
     read_as_unpaid: dict[PaymentId, datetime] = field(default_factory=dict)  # when the portal was asked last
     overlooked: set[str] = field(default_factory=set)  # lanes that the due-set was made to forget
+    chronicle: Chronicle = field(default_factory=Chronicle)
 
     def server_changed(self, now: datetime) -> None:
         """Another server from now on."""
@@ -51,6 +91,7 @@ class History:
         """Nothing is known any more; who remembers what is told by the suite, not here."""
         self.before, self.taken, self.changed_at = {}, False, None
         self.overlooked.clear()
+        self.chronicle = Chronicle()
 
     def settled(self, made: Sequence[Decision], entries: Sequence[Settled]) -> None:
         """Remember which payments the portal called unpaid."""
@@ -74,13 +115,15 @@ class History:
                 assert asked_at is not None, row
                 assert asked_at >= self.changed_at + timedelta(seconds=QUIET_S), (row, asked_at)
 
-    def seen(self, sight: Sight) -> None:
+    def seen(self, sight: Sight, now: datetime) -> None:
         """Check everything that must hold between two steps."""
         rows = sight.payments
         self._moved_along_the_arrows(rows)
         self._no_invoice_is_open_twice(rows)
         self._counts_are_exact_and_no_work_is_forgotten(rows, sight.lanes)
         self._what_is_owed_is_final(sight.owed)
+        self._failures_are_what_a_walk_finds(rows, sight)
+        self._minutes_tell_what_happened(rows, sight.minutes, now)
         self.before = rows
 
     def _moved_along_the_arrows(self, rows: dict[PaymentId, Payment]) -> None:
@@ -107,6 +150,23 @@ class History:
                 self.overlooked.discard(lane.portal)
             elif OPEN & set(states) and lane.held is None:
                 assert lane.portal in self.overlooked
+
+    def _failures_are_what_a_walk_finds(self, rows: dict[PaymentId, Payment], sight: Sight) -> None:
+        lanes = {lane.portal for lane in sight.lanes}
+        failed = [row for row in rows.values() if row.state is State.FAILED and row.portal in lanes]
+        counts = Counter((row.portal, row.error.code) for row in failed if row.error)
+        assert {(row.portal, row.code): row.count for row in sight.failures} == counts
+        assert not any(row.counting for row in sight.failures)
+
+    def _minutes_tell_what_happened(
+        self, rows: dict[PaymentId, Payment], minutes: Sequence[Minute], now: datetime
+    ) -> None:
+        for row in rows.values():
+            before = self.before.get(row.id)
+            known = before is not None and before.enqueued_at == row.enqueued_at
+            self.chronicle.seen(row, before if known else None)
+        first = (now - timedelta(seconds=MINUTES_KEPT_S)).replace(second=0, microsecond=0)
+        assert minutes == self.chronicle.since(first)
 
     def _what_is_owed_is_final(self, owed: Sequence[Undelivered]) -> None:
         for entry in owed:

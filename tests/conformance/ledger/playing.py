@@ -90,7 +90,7 @@ class Player(RuleBasedStateMachine):
 
     def check(self) -> None:
         """Between two steps; rules of several steps call it themselves, for a payment may take several arrows."""
-        self.history.seen(self.both(lambda ledger: look(ledger, HANDLES)))
+        self.history.seen(self.both(lambda ledger: look(ledger, HANDLES)), self.now)
 
     @invariant()
     def everything_holds(self) -> None:

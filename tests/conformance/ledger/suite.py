@@ -1,6 +1,7 @@
 """What every ledger keeps; run over memory in the unit tier and over a real server in the integration tier."""
 
 from tests.conformance.ledger.calling import Calling
+from tests.conformance.ledger.counting import Counting
 from tests.conformance.ledger.deciding import Deciding
 from tests.conformance.ledger.delivering import Delivering
 from tests.conformance.ledger.driving import Driving
@@ -10,6 +11,7 @@ from tests.conformance.ledger.holding import Holding
 from tests.conformance.ledger.losing import Losing
 from tests.conformance.ledger.opening import Opening
 from tests.conformance.ledger.operating import Operating
+from tests.conformance.ledger.remembering import Remembering
 from tests.conformance.ledger.settling import Settling
 from tests.conformance.ledger.tracing import Tracing
 from tests.conformance.ledger.walking import Walking
@@ -29,5 +31,7 @@ class LedgerSuite(
     Walking,
     Calling,
     Tracing,
+    Remembering,
+    Counting,
 ):
     """Subclass it and provide the fixture `world`."""

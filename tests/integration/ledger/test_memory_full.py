@@ -110,6 +110,8 @@ def test_every_step_says_what_it_may_do_without_memory():
     """Only what takes on new work may be refused; a step that only reads says so."""
     flags = {name: script.text.split("\n", 1)[0] for name, script in load_scripts().items()}
     assert {name for name, line in flags.items() if line == "#!lua"} == {"open", "retry", "add_lane"}
-    readers = {"find", "find_invoice", "portals", "lane_names", "overview", "find_callbacks", "count_callbacks"}
+    readers = {"find", "find_invoice", "portals", "lane_names", "overview", "held_lanes"}
+    readers |= {"find_callbacks", "count_callbacks", "minutes"}
+    readers |= {"count_ended", "find_beside", "find_invoices", "find_named"}
     assert {name for name, line in flags.items() if line == "#!lua flags=no-writes"} == readers
     assert len(set(flags.values())) == 3

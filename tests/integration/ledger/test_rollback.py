@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from redis.asyncio import Redis
 
 from cli.embedded import EmbeddedServer
 from config.connections import async_redis_client
-from ledger.ledger import LeaseLost
+from ledger.ledger import Lease, LeaseLost
 from ledger.payment import Payment
 from ledger.redis import RedisLedger
 from ledger.redis.scripts import PREFIX
@@ -63,14 +64,20 @@ async def pay_some(ledger: RedisLedger, portal: Portal, *, limit: int, answered:
 async def pay_the_rest(ledger: RedisLedger, portal: Portal) -> None:
     """Turns of drivers after the server came back; what they send must have been asked about."""
     for lease in (await ledger.take("driver", 1))[0]:
-        await ledger.recover(lease)
-        read = [portal.read(payment) for payment in await ledger.doubts(lease, 50)]
-        await ledger.settle(lease, read)
-        payments = (await ledger.claim(lease, 10)).payments
-        assert {payment.invoice_id for payment in payments} <= portal.asked
-        portal.paid.update(payment.invoice_id for payment in payments)
-        await ledger.settle(lease, [Decision(payment, PAID) for payment in payments])
-        await ledger.release(lease, 0)
+        with suppress(LeaseLost):  # the leases are short, and a busy machine is late
+            await turn(ledger, portal, lease)
+
+
+async def turn(ledger: RedisLedger, portal: Portal, lease: Lease) -> None:
+    """One turn of a driver."""
+    await ledger.recover(lease)
+    read = [portal.read(payment) for payment in await ledger.doubts(lease, 50)]
+    await ledger.settle(lease, read)
+    payments = (await ledger.claim(lease, 10)).payments
+    assert {payment.invoice_id for payment in payments} <= portal.asked
+    portal.paid.update(payment.invoice_id for payment in payments)
+    await ledger.settle(lease, [Decision(payment, PAID) for payment in payments])
+    await ledger.release(lease, 0)
 
 
 async def test_after_a_rollback_nothing_is_sent_before_it_was_read(
@@ -110,7 +117,7 @@ async def lane_counts(ledger: RedisLedger) -> dict[str, int]:
 async def test_a_lease_that_outlives_the_server_claims_nothing_unread(own_server: EmbeddedServer, client: Redis):
     """The driver goes on after a restart without taking the lane again: its next claim notices the other server, and
     the lane is taken anew."""
-    ledger = RedisLedger(client, lease_s=60, retention_s=1000, max_attempts=5, quiet_s=QUIET_S)
+    ledger = RedisLedger(client, lease_s=60, retention_s=1000, max_attempts=5, quiet_s=2.0)
     await ledger.add_lane(PORTAL)
     await ledger.open([an_ask(f"h{n}", invoice_id=n) for n in (1, 2)])
     [lease], _ = await ledger.take("driver", 1)

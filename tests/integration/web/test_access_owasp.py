@@ -138,7 +138,7 @@ class TestApi3PropertyLevelAuthorization:
 class TestApi4ResourceConsumption:
     """A token has a pace, a body an end."""
 
-    @pytest.mark.parametrize(("role", "burst"), [(Role.VIEWER, 200), (Role.OPERATOR, 200), (Role.PRODUCER, 2000)])
+    @pytest.mark.parametrize(("role", "burst"), [(Role.VIEWER, 200), (Role.OPERATOR, 200), (Role.PRODUCER, 6000)])
     async def test_each_token_has_a_pace_of_its_own(self, role: Role, burst: int, front: Front):
         """Full for one, free for another of the same role and address; what drains is let through again."""
         fast, other = await front.token("fast", role), await front.token("other", role)

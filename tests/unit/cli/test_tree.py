@@ -22,7 +22,7 @@ CHANGES = {
 READS = {
     *("portal list", "portal show", "portal check", "status", "list", "inspect", "stats", "watch", "doubts"),
     *("callback list", "callback hosts", "parked", "parked list", "parked show", "token list", "audit", "health"),
-    *("doctor", "completion"),
+    *("doctor", "completion", "reconcile"),
 }
 # They bring a world of their own and touch no other.
 STAGES = {"demo", "chaos", "emulator"}
