@@ -17,6 +17,7 @@ ONLY_PARSED = {
     "make ": "tests/manual/test_reading.py finds the target; what it starts has tests of its own",
     "docker compose ": "needs an engine and images: tests/deploy",
     "docker ": "needs an engine and images: tests/deploy",
+    "deploy/compose/": "needs an engine: tests/deploy",
     "helm ": "needs a cluster: tests/deploy",
     "kubectl ": "needs a cluster: tests/deploy",
     "systemctl ": "needs a machine with systemd",
@@ -80,6 +81,12 @@ def anchors(page: str) -> set[str]:
         slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
         made[slug] = made.get(slug, 0) + 1
     return {slug if n == 0 else f"{slug}-{n}" for slug, times in made.items() for n in range(times)}
+
+
+def coming() -> set[str]:
+    """Pages that the site's navigation has a place for, and that may not be there yet."""
+    listed = re.search(r"^  coming: \[([^\]]*)\]", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    return set(re.findall(r"[\w.]+", listed[1])) if listed else set()
 
 
 def links(page: str) -> Iterator[str]:
