@@ -74,7 +74,8 @@ def resolved(here: str, target: str) -> str | None:
 
 def copy_of(target: str) -> str:
     """The copy's place in the site: a text, whatever it is, so that nothing is rendered twice; and no hidden one."""
-    return f"{SOURCE}/{re.sub(r'(^|/)[.]', r'\1_', target)}.txt"
+    shown = re.sub(r"(^|/)[.]", r"\1_", target)
+    return f"{SOURCE}/{shown}.txt"
 
 
 def _without(items: Any, missing: set[str]) -> Any:
