@@ -15,6 +15,8 @@ ONLY_PARSED = {
     "git clone ": "from where is the reader's; tests/manual/test_manners.py clones",
     "cd b24pay": "the clone's folder",
     "make ": "tests/manual/test_reading.py finds the target; what it starts has tests of its own",
+    ".venv/bin/pre-commit install": "tests/manual/test_manners.py runs the hooks, in a clone",
+    "VERSION=0.2.0 make release": "tests/manual/test_manners.py rehearses it, in a clone",
     "docker compose ": "needs an engine and images: tests/deploy",
     "docker ": "needs an engine and images: tests/deploy",
     "deploy/compose/": "needs an engine: tests/deploy",
