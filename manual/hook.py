@@ -14,6 +14,7 @@ ROOT: Final = Path(__file__).parent.parent
 # Where copies of the repository's files stand in the site.
 SOURCE: Final = "source"
 _LINK: Final = re.compile(r"(?<!!)\]\((?P<target>\.\./[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
+_INNER: Final = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[\w./]+\.md)(?:#[^)\s]*)?\)")
 log = mkdocs.plugins.get_plugin_logger(__name__)
 
 
@@ -45,7 +46,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             log.warning("%s links to %s, which is no file of the repository", here, target)
         return f"]({posixpath.relpath(copy_of(target), posixpath.dirname(here))})"
 
-    return _LINK.sub(led, markdown)
+    return _LINK.sub(led, _without_coming(markdown, here, config))
+
+
+def _without_coming(markdown: str, here: str, config: MkDocsConfig) -> str:
+    """The page with plain words where it links to what is still being written."""
+
+    def plain(match: re.Match[str]) -> str:
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(here), match["target"]))
+        missing = name in config.extra["coming"] and not (Path(config.docs_dir) / name).is_file()
+        return match["words"] if missing else match[0]
+
+    return _INNER.sub(plain, markdown)
 
 
 def outside(here: str, text: str) -> set[str]:
@@ -61,8 +73,9 @@ def resolved(here: str, target: str) -> str | None:
 
 
 def copy_of(target: str) -> str:
-    """The copy's place in the site: a text, whatever it is, so that nothing is rendered twice."""
-    return f"{SOURCE}/{target}.txt"
+    """The copy's place in the site: a text, whatever it is, so that nothing is rendered twice; and no hidden one."""
+    shown = re.sub(r"(^|/)[.]", r"\1_", target)
+    return f"{SOURCE}/{shown}.txt"
 
 
 def _without(items: Any, missing: set[str]) -> Any:

@@ -48,9 +48,10 @@ def release(version: str, root: Path, *, really: bool, tests: bool) -> None:
 
 
 def _commit(clone: Path, root: Path, version: str) -> None:
-    who = [f"-c{name}={git(root, 'config', name)}" for name in ("user.name", "user.email")]
-    git(clone, *who, "commit", "-qam", f"Release {version}")
-    git(clone, *who, "tag", "-a", f"v{version}", "-m", f"b24pay {version}")
+    for name in ("user.name", "user.email"):
+        git(clone, "config", name, git(root, "config", name))
+    git(clone, "commit", "-qam", f"Release {version}")
+    git(clone, "tag", "-a", f"v{version}", "-m", f"b24pay {version}")
 
 
 def _test(clone: Path, root: Path) -> None:

@@ -18,15 +18,15 @@ _NEVER: Final = re.compile(
 _SECRET: Final = re.compile(
     rb"\bb24t_[0-9a-f]{12}_[0-9a-f]{64}\b|https://[\w.-]+/rest/\d+/[a-z0-9]{16}/|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
-_BUILD: Final = (
-    "import sys; from setuptools import build_meta as b; b.build_sdist(sys.argv[1]); b.build_wheel(sys.argv[1])"
-)
+# The standard's hooks of the locked setuptools, each in a process of its own: they leave the interpreter changed.
+_BUILD: Final = "import sys; from setuptools import build_meta as hooks; getattr(hooks, sys.argv[1])(sys.argv[2])"
 
 
 def build(root: Path, to: Path) -> list[Path]:
     """Source and wheel of a tree; raises CalledProcessError."""
     to.mkdir(parents=True, exist_ok=True)
-    _run([sys.executable, "-c", _BUILD, str(to)], root)
+    for hook in ("build_sdist", "build_wheel"):
+        _run([sys.executable, "-c", _BUILD, hook, str(to)], root)
     return sorted([*to.glob("*.tar.gz"), *to.glob("*.whl")])
 
 

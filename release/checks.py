@@ -11,7 +11,7 @@ _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 # Where the version stands: file -> what stands before it. A file that is not there (yet) is passed over.
 PLACES: Final = {
     "pyproject.toml": r'^version = "',
-    "docker-compose.yml": r"image: b24pay:",
+    "docker-compose.yml": r"\bb24pay:",
     "deploy/helm/b24pay/Chart.yaml": r'^(?:appVersion: "?|version: )',
 }
 UNRELEASED: Final = "## [Unreleased]"

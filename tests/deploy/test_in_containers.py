@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,18 +59,25 @@ def start(engine: TestEngine, out: Path) -> Run:
         return Run(subprocess.Popen(command, env=engine.environ, stdout=stdout, stderr=stderr), out)
 
 
-@pytest.fixture(scope="module")
-def whole(engine: TestEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The rehearsal that is played to its end."""
-    run = start(engine, tmp_path_factory.mktemp("containers") / "whole.json")
+@contextmanager
+def running(engine: TestEngine, out: Path) -> Iterator[Run]:
+    """A rehearsal that is broken off with the block, and then takes down what it had brought up."""
+    run = start(engine, out)
     try:
         yield run
     finally:
         if run.process.poll() is None:
             run.process.send_signal(signal.SIGTERM)
-        run.process.wait(120)
-        with suppress(subprocess.CalledProcessError):  # it was never built
-            engine.docker("rmi", "-f", IMAGE)
+        run.process.wait(240)
+
+
+@pytest.fixture(scope="module")
+def whole(engine: TestEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The rehearsal that is played to its end."""
+    with running(engine, tmp_path_factory.mktemp("containers") / "whole.json") as run:
+        yield run
+    with suppress(subprocess.CalledProcessError):  # it was never built
+        engine.docker("rmi", "-f", IMAGE)
 
 
 def test_a_second_run_does_not_meet_the_first_and_ctrl_c_takes_it_down(
@@ -78,15 +85,19 @@ def test_a_second_run_does_not_meet_the_first_and_ctrl_c_takes_it_down(
 ) -> None:
     """Two at a time have nothing in common; whoever breaks one off finds nothing left of it."""
     whole.wait_until_up()
-    second = start(engine, tmp_path / "second.json")
-    second.wait_until_up()
-    projects = engine.docker("ps", "--format", '{{.Label "com.docker.compose.project"}}').split()
-    assert len(set(projects)) == 2
-    second.process.send_signal(signal.SIGINT)
-    assert second.process.wait(120) == 130, second.said()
-    left = engine.docker("ps", "-a", "--format", '{{.Label "com.docker.compose.project"}}').split()
-    assert len(set(left)) == 1
+    with running(engine, tmp_path / "second.json") as second:
+        second.wait_until_up()
+        assert len(projects(engine)) == 2
+        second.process.send_signal(signal.SIGINT)
+        assert second.process.wait(240) == 130, second.said()
+    assert len(projects(engine)) == 1
     assert whole.process.poll() is None, whole.said()
+
+
+def projects(engine: TestEngine) -> set[str]:
+    """The rehearsals that have containers, running or not."""
+    labels = engine.docker("ps", "-a", "--format", '{{.Label "com.docker.compose.project"}}').split()
+    return {label for label in labels if label.startswith("b24pay-rehearsal-")}
 
 
 def test_everything_is_paid_exactly_once_whatever_becomes_of_containers(engine: TestEngine, whole: Run) -> None:

@@ -1,7 +1,6 @@
 """The fenced blocks and links of the pages that people read."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,11 @@ ONLY_PARSED = {
     "git clone ": "from where is the reader's; tests/manual/test_manners.py clones",
     "cd b24pay": "the clone's folder",
     "make ": "tests/manual/test_reading.py finds the target; what it starts has tests of its own",
+    ".venv/bin/pre-commit install": "tests/manual/test_manners.py runs the hooks, in a clone",
+    "VERSION=0.2.0 make release": "tests/manual/test_manners.py rehearses it, in a clone",
     "docker compose ": "needs an engine and images: tests/deploy",
     "docker ": "needs an engine and images: tests/deploy",
+    "deploy/compose/": "needs an engine: tests/deploy",
     "helm ": "needs a cluster: tests/deploy",
     "kubectl ": "needs a cluster: tests/deploy",
     "systemctl ": "needs a machine with systemd",
@@ -49,11 +51,9 @@ class Block:
 
 
 def pages() -> list[str]:
-    """Every Markdown file under version control, from the root."""
-    found = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return sorted(name for name in found.stdout.split() if (ROOT / name).is_file())
+    """Every Markdown file that a reader may meet, from the root."""
+    places = ("*.md", "docs/**/*.md", "emulator/*.md", "deploy/**/*.md", ".github/**/*.md")
+    return sorted(path.relative_to(ROOT).as_posix() for place in places for path in ROOT.glob(place))
 
 
 def manual() -> list[str]:
@@ -83,6 +83,12 @@ def anchors(page: str) -> set[str]:
         slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
         made[slug] = made.get(slug, 0) + 1
     return {slug if n == 0 else f"{slug}-{n}" for slug, times in made.items() for n in range(times)}
+
+
+def coming() -> set[str]:
+    """Pages that the site's navigation has a place for, and that may not be there yet."""
+    listed = re.search(r"^  coming: \[([^\]]*)\]", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    return set(re.findall(r"[\w.]+", listed[1])) if listed else set()
 
 
 def links(page: str) -> Iterator[str]:

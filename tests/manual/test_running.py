@@ -17,7 +17,8 @@ from tests.canaries import SEARCH
 from tests.manual.blocks import ONLY_PARSED, ROOT, Block, blocks, manual
 from tests.manual.world import World, a_world
 
-pytestmark = pytest.mark.whole
+# A page may have forty blocks, each of them several commands that start an interpreter.
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(900)]
 
 # Commands that go on until they are told to end.
 ENDLESS = ("python -m worker", "python -m web", "b24pay watch", "b24pay emulator --listen")
@@ -118,6 +119,8 @@ def _line(line: str, world: World) -> str:
     return line if codes is None else f"{{ {line.partition('  #')[0]}\n}} || ends_with $? {' '.join(map(str, codes))}"
 
 
+# Not in the command line, which shows to everybody on the machine what the pages are given here.
+READ_ALL = 'eval "$(cat)"'
 SHELL = """set -eu -o pipefail
 for_a_moment() {
     "$@" >/dev/null & ours=$!
@@ -141,7 +144,14 @@ def _shell(block: Block, folder: Path, world: World) -> None:
     script = "\n".join([SHELL, *(_line(line, world) for line in lines), "set +a", "export -p > .state"])
     environ = {**world.environ, "HOME": str(folder), **_own(folder, world)}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", READ_ALL],
+        input=script,
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, f"{block}\n{script}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
 
@@ -175,7 +185,7 @@ def _python(block: Block, folder: Path, world: World) -> None:
     if "B24PAY_CALLBACK_HOSTS" in (ROOT / block.page).read_text():
         environ["B24PAY_CALLBACK_HOSTS"] = "shop.example.com"
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join([*given, _changed(block.text, world)])],
+        [sys.executable, "-"], input="\n".join([*given, _changed(block.text, world)]),
         cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{block}\n{done.stdout[-500:]}\n{done.stderr[-1500:]}"

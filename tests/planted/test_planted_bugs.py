@@ -18,6 +18,7 @@ from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.deployment import OF_THE_DEPLOYMENT
+from tests.planted.documents import OF_DOCUMENTS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
@@ -35,6 +36,7 @@ BUGS = (
     *OF_WATCHERS,
     *OF_ACCESS,
     *OF_COMMANDS,
+    *OF_DOCUMENTS,
     *OF_RECONCILING,
     *OF_THE_DEPLOYMENT,
     *OF_HISTORY,
@@ -55,10 +57,20 @@ FOLDERS = (
     "cli",
     "emulator",
     "chaos",
+    "manual",
+    "docs",
     "deploy",
     "tests",
 )
-FILES = ("pyproject.toml", "Procfile", ".env.example", "docker-compose.yml")
+FILES = (
+    "pyproject.toml",
+    "Procfile",
+    ".env.example",
+    "docker-compose.yml",
+    "Makefile",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 TESTS = tuple(dict.fromkeys(test for bug in BUGS for test in bug.tests))
 TIMEOUT_S = 120
 FAILED, ALL_PASSED = 1, 0
