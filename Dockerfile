@@ -49,6 +49,6 @@ STOPSIGNAL SIGTERM
 # "Healthy" means that it really consumes, by the signs of life that both of its loops feed. Its node name is its own:
 # containers that share a network share the host's name, too.
 ENV WORKER_NODE_FILE=/tmp/worker.node
-HEALTHCHECK --interval=10s --timeout=20s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=20s --start-period=120s --retries=3 \
     CMD ["sh", "-c", "b24pay health --worker \"$(cat /tmp/worker.node)\""]
 CMD ["python", "-m", "worker"]

@@ -31,7 +31,7 @@ from service import PORTAL, Door, Emulator, Engine, Failed, served, until
 
 NO_ENGINE = 69
 # Short, so that what is in doubt is decided while one waits; the proportions are those of production.
-QUICK = {"B24PAY_HTTP_TOTAL_S": "5", "B24PAY_PORTAL_CUT_S": "5", "B24PAY_LEASE_S": "8"}
+QUICK = {"B24PAY_HTTP_TOTAL_S": "10", "B24PAY_PORTAL_CUT_S": "5", "B24PAY_LEASE_S": "13"}
 WEBHOOK = json.dumps({"webhook": f"http://{PORTAL}/rest/1/emulator-secret/"}).encode()
 
 
@@ -176,7 +176,7 @@ class Rehearsal:
         def all_paid() -> bool:
             return wanted <= {row["invoice_id"] for row in self.door.payments("acme", "&state=paid")}
 
-        return until(all_paid, 180, "everything accepted was paid", pause_s=1)
+        return until(all_paid, 400, "everything accepted was paid", pause_s=1)
 
     def longest_pause(self, since: float) -> float:
         """The longest time between the ends of two payments, from a moment on; seconds."""

@@ -47,7 +47,7 @@ class Engine:
     def _ends_well(self, command: list[str]) -> bool:
         return subprocess.run(command, env=self.environ, capture_output=True, check=False).returncode == 0
 
-    def run(self, *command: str, given: bytes = b"", within_s: float = 240) -> str:
+    def run(self, *command: str, given: bytes = b"", within_s: float = 480) -> str:
         """The stdout of a command; raises Failed with its last words where it does not end well."""
         # A session of its own: Ctrl-C is for the rehearsal, which then cleans up, and not for the cleaning.
         done = subprocess.run(
