@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from cli.exits import CommandError, Exit
+from config.advice import advice
 from config.errors import ConfigurationError
-from config.forbidden import NEXT_STEP, forbidden
 from config.redaction import redact
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def _of_redis(error: Exception) -> CommandError | None:
 
     if isinstance(error, UnknownSchema):
         return CommandError(str(error), "Use the matching version of b24pay.", Exit.CONFIGURATION)
-    if (refused := forbidden(error)) is not None:
-        user, what = refused
-        who = f"the user {user}" if user else "the user of REDIS_URL"
-        return CommandError(f"Redis does not let {who} {what}.", NEXT_STEP, Exit.CONFIGURATION)
+    if (known := advice(error)) is not None:
+        return CommandError(*known, Exit.CONFIGURATION)
     if isinstance(error, exceptions.AuthenticationError):
         text = f"Redis refuses the user or password of REDIS_URL ({type(error).__name__})."
         return CommandError(text, "Check user and password in REDIS_URL.", Exit.CONFIGURATION)
