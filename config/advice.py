@@ -40,8 +40,8 @@ _TLS: Final = (
         "Name the CA in the URL: rediss://…?ssl_ca_certs=/path/ca.pem.",
     ),
     (
-        r"alert certificate required|peer did not return a certificate|CERTIFICATE_REQUIRED",
-        "The Redis server asks for a client certificate, and the URL names none.",
+        r"(?i)alert[ _]certificate[ _]required|EOF occurred in violation of protocol",
+        "The Redis server ended the TLS handshake: it asks for a client certificate, and the URL names none.",
         "Add ssl_certfile=/path/client.crt&ssl_keyfile=/path/client.key to the URL.",
     ),
     (
@@ -53,6 +53,12 @@ _TLS: Final = (
         r"WRONG_VERSION_NUMBER|wrong version number|packet length too long|record layer failure",
         "The Redis server does not speak TLS at this port.",
         "Use its TLS port (tls-port), or redis:// without the final s.",
+    ),
+    (
+        # A socket's path would stand in the place of host and port.
+        r"Error (2|13) connecting to [^/ ]+:\d+\.",
+        "A file that the URL names for TLS is not there, or may not be read.",
+        "Look at ssl_ca_certs, ssl_certfile and ssl_keyfile of the URL.",
     ),
     (
         r"KEY_VALUES_MISMATCH|key values mismatch",
