@@ -131,7 +131,10 @@ class Watch:
         self._admin.close()
 
     def _run(self) -> None:
-        with redis_client(self._server.url, decode_responses=True, socket_timeout_s=60) as own, own.monitor() as monitor:
+        with (
+            redis_client(self._server.url, decode_responses=True, socket_timeout_s=60) as own,
+            own.monitor() as monitor,
+        ):
             self._begun.set()
             caller = ""
             for row in monitor.listen():

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cli.embedded import EmbeddedServer
 from tests.canaries import REDIS_PASSWORD
 from tests.deploy.redis_roles import free_port
+from tests.sinks import GuardedServer
 
 _DAY = datetime.timedelta(days=1)
 
@@ -24,7 +24,7 @@ def tls_program() -> Path:
     """A server that was built with TLS (Debian's redis-server is); without one the test is skipped."""
     told = os.environ.get("B24_TEST_REDIS_SERVER") or shutil.which("redis-server") or shutil.which("valkey-server")
     if told is None:
-        pytest.skip("TLS did not run: no redis-server on PATH (apt-get install redis-server; the embedded one has no TLS)")
+        pytest.skip("TLS did not run: no redis-server on PATH (Debian's has TLS, the embedded one does not)")
     wrong = [told, "--port", "0", "--tls-port", "1", "--tls-cert-file", "/nonexistent"]
     said = subprocess.run(wrong, capture_output=True, text=True, timeout=10, check=False)
     if "Failed to configure TLS" not in said.stdout + said.stderr:
@@ -63,7 +63,7 @@ class Authority:
         return certificate, private
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -74,7 +74,7 @@ class Authority:
         )
 
 
-class TlsServer(EmbeddedServer):
+class TlsServer(GuardedServer):
     """Over TLS alone (and by its socket, for the test); `url` is what programs get."""
 
     def __init__(self, program: Path, authority: Authority, pair: tuple[Path, Path], *, clients: bool = True) -> None:
@@ -89,7 +89,6 @@ class TlsServer(EmbeddedServer):
             "tls-key-file": str(pair[1]),
             "tls-ca-cert-file": str(authority.file),
             "tls-auth-clients": "yes" if clients else "no",
-            "requirepass": REDIS_PASSWORD,
         }
         self._ready = False
 

@@ -141,7 +141,9 @@ def test_the_queries_are_ones_that_prometheus_understands(tmp_path: Path):
     if shutil.which("promtool") is None:
         pytest.skip("the queries were not judged: no promtool (apt-get install prometheus)")
     scaled = of_kind(rendered("autoscaling.enabled=true"), "ScaledObject")["worker"]
-    rules = [{"record": f"x{n}", "expr": each["metadata"]["query"]} for n, each in enumerate(scaled["spec"]["triggers"])]
+    rules = [
+        {"record": f"x{n}", "expr": each["metadata"]["query"]} for n, each in enumerate(scaled["spec"]["triggers"])
+    ]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "x", "rules": rules}]}))
     done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)

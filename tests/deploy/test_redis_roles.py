@@ -45,7 +45,11 @@ pytestmark = pytest.mark.whole
 _CONNECTIONS: Final = {"select": "a database other than 0", "ping": "a connection that was idle is looked at"}
 # Rights that a day does not show, each with the moment that needs it.
 SELDOM: Final[Mapping[str, Mapping[str, str]]] = {
-    PRODUCER: {**_CONNECTIONS, "script|load": "a server that was started anew", "unsubscribe": "a result that is given up"},
+    PRODUCER: {
+        **_CONNECTIONS,
+        "script|load": "a server that was started anew",
+        "unsubscribe": "a result that is given up",
+    },
     WORKER: {
         **_CONNECTIONS,
         "punsubscribe": "the end of remote control",
@@ -156,4 +160,6 @@ def test_no_right_is_left_over(seen: tuple[Watch, list[str]], role: str):
 
 
 def _others() -> Iterator[str]:
-    return (file.read_text() for folder in ("access", "bitrix24", "worker/lua") for file in (ROOT / folder).glob("*.lua"))
+    return (
+        file.read_text() for folder in ("access", "bitrix24", "worker/lua") for file in (ROOT / folder).glob("*.lua")
+    )
