@@ -1,10 +1,11 @@
-"""What deploy/redis/users.acl grants and refuses, on a real server; tests/deploy/test_redis_roles.py does a day's work."""
+"""What deploy/redis/users.acl grants and refuses, on a real server (test_redis_roles.py does a day's work)."""
 
 from collections.abc import Iterator
 
 import pytest
 import redis
 
+from cli.failures import explained
 from cli.main import run
 from config.connections import redis_client
 from ledger.redis.scripts import PREFIX, load_scripts
@@ -140,8 +141,7 @@ def test_a_command_says_what_its_user_may_not_do(
 
 def test_a_refusal_in_the_middle_of_a_step_is_told_like_any_other():
     """Redis reports it as an error of the script, without the code NOPERM."""
-    from cli.failures import explained
-
-    text = "ACL failure in script: User b24pay-web has no permissions to run the 'zscan' command script: 5f, on @user_script:9."
+    told_by_redis = "User b24pay-web has no permissions to run the 'zscan' command"
+    text = f"ACL failure in script: {told_by_redis} script: 5f, on @user_script:9."
     told = explained(redis.exceptions.ResponseError(text))
     assert (told.code, "b24pay-web" in told.cause, "'zscan'" in told.cause) == (78, True, True)

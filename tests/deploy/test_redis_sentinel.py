@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.whole
 
 PORTALS, EACH = 4, 500
 STREAMED = 50  # of each portal, one by one while the primary is gone
-# Until a primary is there, found by everybody, and worked with (issue 7). Then payments that a lost history may have sent
-# wait until that has ended (decision 0016): http_total and portal_cut of QUICK here, 135 s as configured by default.
+# Until a primary is there, found by everybody, and worked with (issue 7). Then payments that a lost history may have
+# sent wait until that has ended (decision 0016): http_total and portal_cut of QUICK here, 135 s by default.
 LONGEST_PAUSE_S = 10.0
 QUIET_S = 4.0
 FREE = {"plan": "none", "operating_limit_s": None, "latency_s": 0.4}
@@ -112,6 +113,7 @@ def test_a_failover_pauses_and_loses_nothing(
     assert all(isinstance(each, Payment) for each in accepted)
     meter = Meter(portals)
     until(lambda: meter.paid() > 100)
+    struck = time.time()
     watched.strike(blow)
     came = [insist(asked) for asked in late]
     until(watched.promoted)
@@ -126,10 +128,21 @@ def test_a_failover_pauses_and_loses_nothing(
         # Acknowledged, and not yet at the replica: what the key and the guard are for.
         insist(asked)[0].result(timeout=60)
     told = f"pause {meter.longest_s:.1f} s, producers told {sum(n for _, n in came)} times, forgotten {len(forgotten)}"
+    told += "".join(_story(house, struck))
     print(f"\nfailover, primary {blow.name}: {told}")
     for portal in portals:
         assert (portal.tally.effects, portal.tally.doubles, portal.tally.paid) == (EACH, 0, EACH), told
     assert meter.longest_s <= LONGEST_PAUSE_S + QUIET_S, told
+
+
+def _story(house: House, struck: float) -> Iterator[str]:
+    """What the workers said while it lasted."""
+    for worker in house.workers:
+        yield f"\n{worker.log.name}:"
+        for event in worker.events():
+            after_s = datetime.fromisoformat(event["timestamp"]).timestamp() - struck
+            if after_s > 0 and event["level"] != "info":
+                yield f" {after_s:.1f} {event['event'][:60]}"
 
 
 def _settle(portals: list[EmulatedPortal]) -> None:

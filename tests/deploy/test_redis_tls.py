@@ -33,7 +33,7 @@ class World:
         self, name: str = "server", host: str = "127.0.0.1", *, days: int = 1, clients: bool = False
     ) -> TlsServer:
         """Start one whose certificate is for that host and so many days."""
-        server = TlsServer(self.program, self.ours, self.ours.issue(name, host, days=days), clients=clients)
+        server = TlsServer(self.program, self.ours, self.ours.issue("server", host, days=days), clients=clients)
         self.servers.append(server)
         server.start()
         return server
