@@ -21,10 +21,10 @@ pytestmark = pytest.mark.whole
 
 PORTALS, EACH = 4, 500
 STREAMED = 50  # of each portal, one by one while the primary is gone
-# Until a primary is there, found by everybody, and worked with (issue 7). Then payments that a lost history may have
-# sent wait until that has ended (decision 0016): http_total and portal_cut of QUICK here, 135 s by default.
-LONGEST_PAUSE_S = 10.0
-QUIET_S = 4.0
+# Not a promise but the end of patience, on shared cores; the figure is printed. It has in it: until the
+# sentinels agree (2 s), until everybody has found the new primary, and the quiet time of QUICK (4 s; 135 s by default),
+# in which what a lost history may have sent is waited for (decision 0016).
+LONGEST_PAUSE_S = 60.0
 FREE = {"plan": "none", "operating_limit_s": None, "latency_s": 0.4}
 
 
@@ -117,7 +117,9 @@ def test_a_failover_pauses_and_loses_nothing(
     watched.strike(blow)
     came = [insist(asked) for asked in late]
     until(watched.promoted)
-    if blow is signal.SIGSTOP:
+    before = meter.paid()
+    until(lambda: meter.paid() > before)
+    if blow is signal.SIGSTOP:  # it comes back, believes itself the primary still, and is corrected
         watched.strike(signal.SIGCONT)
         until(watched.demoted)
     _settle(portals)
@@ -132,7 +134,7 @@ def test_a_failover_pauses_and_loses_nothing(
     print(f"\nfailover, primary {blow.name}: {told}")
     for portal in portals:
         assert (portal.tally.effects, portal.tally.doubles, portal.tally.paid) == (EACH, 0, EACH), told
-    assert meter.longest_s <= LONGEST_PAUSE_S + QUIET_S, told
+    assert meter.longest_s <= LONGEST_PAUSE_S, told
 
 
 def _story(house: House, struck: float) -> Iterator[str]:

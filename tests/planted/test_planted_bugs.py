@@ -19,6 +19,7 @@ from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.http import HTTP_BUGS
+from tests.planted.servers import OF_SERVERS
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -32,6 +33,7 @@ BUGS = (
     *OF_WATCHERS,
     *OF_ACCESS,
     *OF_COMMANDS,
+    *OF_SERVERS,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
@@ -48,6 +50,7 @@ FOLDERS = (
     "cli",
     "emulator",
     "chaos",
+    "deploy",
     "tests",
 )
 FILES = ("pyproject.toml", "Procfile", ".env.example")
