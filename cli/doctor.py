@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 # Enough to say what is wrong; `b24pay doubts` shows all.
 _DOUBTS_LOOKED_AT: Final = 100
+# Neither is told in words: the one hangs up, the other waits for more.
+_SILENT_TLS: Final = (
+    " With TLS: a server that asks for a client certificate (ssl_certfile, ssl_keyfile) hangs up, and a port that has"
+    " no TLS (tls-port is another) does not answer."
+)
 
 
 @click.command()
@@ -67,7 +72,10 @@ async def _examine(settings: "Settings") -> tuple[list[Symptom], Exit]:
     except Exception as error:  # noqa: BLE001 - whatever keeps Redis from answering is the diagnosis
         known = any(symptom.level is Level.PROBLEM for symptom in found)
         failure = explained(error)
-        found.append(Symptom(Level.PROBLEM, failure.cause, failure.next_step))
+        remedy = failure.next_step
+        if failure.code is Exit.UNREACHABLE and settings.redis_url.startswith("rediss:"):
+            remedy += _SILENT_TLS
+        found.append(Symptom(Level.PROBLEM, failure.cause, remedy))
         return found, Exit.CONFIGURATION if known else failure.code
     bad = any(symptom.level is Level.PROBLEM for symptom in found)
     return found, Exit.CONFIGURATION if bad else Exit.DONE

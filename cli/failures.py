@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cli.exits import CommandError, Exit
+from config.advice import advice
 from config.errors import ConfigurationError
 from config.redaction import redact
 
@@ -37,7 +38,14 @@ def _of_descriptions(error: Exception) -> CommandError | None:
 def _known(error: Exception) -> CommandError:
     if isinstance(error, CommandError):
         return error
-    known = _of_server(error) or _of_redis(error) or _of_portals(error) or _of_payments(error) or _of_tokens(error)
+    known = (
+        _of_server(error)
+        or _of_advice(error)
+        or _of_redis(error)
+        or _of_portals(error)
+        or _of_payments(error)
+        or _of_tokens(error)
+    )
     if known is not None:
         return known
     return CommandError(
@@ -55,6 +63,13 @@ def _of_server(error: Exception) -> CommandError | None:
     return None
 
 
+def _of_advice(error: Exception) -> CommandError | None:
+    from redis.exceptions import RedisError
+
+    known = advice(error) if isinstance(error, RedisError) else None
+    return None if known is None else CommandError(known.cause, known.next_step, Exit.CONFIGURATION)
+
+
 def _of_redis(error: Exception) -> CommandError | None:
     from redis import exceptions
 
@@ -62,9 +77,9 @@ def _of_redis(error: Exception) -> CommandError | None:
 
     if isinstance(error, UnknownSchema):
         return CommandError(str(error), "Use the matching version of b24pay.", Exit.CONFIGURATION)
-    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+    if isinstance(error, exceptions.AuthenticationError):
         text = f"Redis refuses the user or password of REDIS_URL ({type(error).__name__})."
-        return CommandError(text, "Check user, password and permissions in REDIS_URL.", Exit.CONFIGURATION)
+        return CommandError(text, "Check user and password in REDIS_URL.", Exit.CONFIGURATION)
     if isinstance(error, exceptions.BusyLoadingError):
         return CommandError("Redis is loading its data.", "Wait a moment and give the command again.", Exit.TEMPORARY)
     if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):

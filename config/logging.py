@@ -21,6 +21,7 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from config.advice import advice
 from config.redaction import redact, redact_value
 from config.settings import LogFormat, Settings
 
@@ -134,6 +135,16 @@ def redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return safe if isinstance(safe, dict) else {"event": "log.unreadable"}
 
 
+def _advised(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A line about a refusal of Redis that a person has to mend says how; most lines name no error at all."""
+    if event.get("level") not in _ADVISED or "next_step" in event:
+        return event
+    for name in ("error", "exception", "event"):
+        if isinstance(text := event.get(name), str) and (known := advice(text)) is not None:
+            return {**event, "cause": known.cause, "next_step": known.next_step}
+    return event
+
+
 def _ordered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """What a reader looks for first stands first."""
     first = {name: event.pop(name) for name in ("timestamp", "level", "event", "logger") if name in event}
@@ -158,10 +169,12 @@ _CONTEXT: Final[tuple[Processor, ...]] = (
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
+_ADVISED: Final = frozenset({"warning", "error", "critical"})
 # The traceback becomes text before the redaction, because errors of HTTP libraries carry URLs.
 _SAFE: Final[tuple[Processor, ...]] = (
     structlog.processors.StackInfoRenderer(),
     structlog.processors.format_exc_info,
+    _advised,
     redacted,
     _ordered,
 )

@@ -159,8 +159,12 @@ def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
+        from config.advice import advice
         from config.redaction import redact
 
+        known = advice(error)
+        if known is not None:
+            raise LedgerUnavailable(f"{known.cause} {known.next_step} Then send the same request again.") from None
         raise LedgerUnavailable(
             f"Redis did not answer ({type(error).__name__}): {redact(str(error))}; check REDIS_URL and the server, "
             f"then send the same request again: it joins the payment if that was written down"

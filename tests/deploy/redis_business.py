@@ -14,9 +14,9 @@ from celery import Celery, group
 from celery.result import AsyncResult
 
 from config.connections import celery_url, redis_client
+from tests.acceptance.test_held_lanes import NEW, OLD
 from tests.canaries import WEBHOOK_CODE
 from tests.deploy.redis_roles import PRODUCER, RoleServer, until
-from tests.acceptance.test_held_lanes import NEW, OLD
 from tests.house import ROOT, EmulatedPortal, House, Worker
 
 CALLED = "127.0.0.7"  # the host that is told of ends

@@ -1,6 +1,7 @@
 """A server with the users of deploy/redis/users.acl, and what each of them was seen to do there."""
 
 import hashlib
+import re
 import socket
 import threading
 from collections import defaultdict
@@ -20,6 +21,21 @@ ROOT = Path(__file__).parents[2]
 USERS = ROOT / "deploy" / "redis" / "users.acl"
 PRODUCER, WORKER, WEB, OPERATOR = ROLES = "b24pay-producer", "b24pay-worker", "b24pay-web", "b24pay-operator"
 ADMIN = "admin"
+_OF_ALL = ("check_schema", "open", "find")
+_OF_PEOPLE = (
+    *_OF_ALL, "add_lane", "cancel", "decide", "find_callbacks", "find_invoice", "hold", "lane_names", "look",
+    "overview", "page", "page_callbacks", "portals", "read_again", "resend_callbacks", "resume", "retry", "walk",
+)  # fmt: skip
+# The ledger's steps that a role runs; a test sees that the list is whole.
+STEPS = {
+    PRODUCER: ("open", "find"),
+    WORKER: (
+        *_OF_ALL, "backlog", "claim", "delivered", "doubts", "hold", "look", "recover", "release", "renew", "resume",
+        "settle", "sweep", "sweep_callbacks", "take", "take_callbacks", "take_probes", "told", "undelivered",
+    ),
+    WEB: _OF_PEOPLE,
+    OPERATOR: (*_OF_PEOPLE, "count_callbacks", "remove_lane"),
+}  # fmt: skip
 _NOBODYS = "resetpass"  # stands where operators put a password's hash
 _END = "the end of the watch"
 
@@ -115,7 +131,10 @@ class Watch:
         self._admin.close()
 
     def _run(self) -> None:
-        with redis_client(self._server.url, decode_responses=True, socket_timeout_s=60) as own, own.monitor() as monitor:
+        with (
+            redis_client(self._server.url, decode_responses=True, socket_timeout_s=60) as own,
+            own.monitor() as monitor,
+        ):
             self._begun.set()
             caller = ""
             for row in monitor.listen():
@@ -163,3 +182,28 @@ def refused(client: "redis.Redis", *command: str) -> bool:
     except redis.exceptions.ResponseError as error:
         return "NOPERM" in str(error) or "ACL failure" in str(error)
     return False
+
+
+_CALLS = re.compile(r"redis\.p?call\(\s*['\"]([A-Za-z]+)['\"]")
+
+
+def reached(step: str) -> set[str]:
+    """Every command that a step of the ledger may give, whichever way it takes: its own, and those of what it calls.
+
+    A step that is refused in the middle has written its first half, so a role needs all of these or none.
+    """
+    lua = ROOT / "ledger" / "redis" / "lua"
+    shared = (lua / "prelude.lua").read_text() + "\n" + (lua / "guard.lua").read_text()
+    functions = {chunk.split("(")[0].split()[-1]: chunk for chunk in re.split(r"\n(?=local function )", shared)[1:]}
+    found, waiting = {"time"}, [(lua / f"{step}.lua").read_text()]
+    while waiting:
+        text = waiting.pop()
+        found |= {call.lower() for call in _CALLS.findall(text)}
+        called = [name for name in functions if re.search(rf"\b{name}\(", text)]
+        waiting += [functions.pop(name) for name in called]
+    return found
+
+
+def written_in(text: str) -> set[str]:
+    """The commands that any other script names."""
+    return {call.lower() for call in _CALLS.findall(text)}

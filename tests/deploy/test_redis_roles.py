@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from hashlib import sha1
@@ -26,13 +25,16 @@ from tests.deploy.redis_roles import (
     PRODUCER,
     ROLES,
     ROOT,
+    STEPS,
     WEB,
     WORKER,
     RoleServer,
     Watch,
     a_role_server,
+    reached,
     refusals,
     rights,
+    written_in,
 )
 from tests.house import QUICK, House, _start_emulator, wait_for
 from tests.integration.callbacks.receiver import receiving
@@ -43,7 +45,11 @@ pytestmark = pytest.mark.whole
 _CONNECTIONS: Final = {"select": "a database other than 0", "ping": "a connection that was idle is looked at"}
 # Rights that a day does not show, each with the moment that needs it.
 SELDOM: Final[Mapping[str, Mapping[str, str]]] = {
-    PRODUCER: {**_CONNECTIONS, "script|load": "a server that was started anew", "unsubscribe": "a result that is given up"},
+    PRODUCER: {
+        **_CONNECTIONS,
+        "script|load": "a server that was started anew",
+        "unsubscribe": "a result that is given up",
+    },
     WORKER: {
         **_CONNECTIONS,
         "punsubscribe": "the end of remote control",
@@ -54,11 +60,8 @@ SELDOM: Final[Mapping[str, Mapping[str, str]]] = {
     WEB: {**_CONNECTIONS, "script|load": "a server that was started anew"},
     OPERATOR: {**_CONNECTIONS},
 }
-# Steps that a day's work does not reach, because a doubt that nobody can read is needed first.
-SELDOM_STEPS: Final = {WEB: ("decide", "read_again"), OPERATOR: ("decide", "read_again", "walk", "portals")}
 # A refusal that is meant: the command also shows passwords, and doctor says what it could not see.
 MEANT: Final = ["b24pay-operator needs +config|get"]
-_CALLS: Final = re.compile(r"redis\.p?call\(\s*['\"]([A-Za-z]+)['\"]")
 
 
 class RoleHouse(House):
@@ -137,22 +140,26 @@ def test_nothing_was_refused(seen: tuple[Watch, list[str]]):
     assert [each for each in seen[1] if each not in MEANT] == []
 
 
+def test_the_steps_of_each_role_are_known(seen: tuple[Watch, list[str]]):
+    """STEPS, by which the rights are judged without a server, has what was run here."""
+    names = {script.sha: name for name, script in load_scripts().items()}
+    for role in ROLES:
+        ran = {names[sha] for sha in seen[0].scripts[role] if sha in names}
+        assert ran - set(STEPS[role]) == set(), f"add these to STEPS of {role}"
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_no_right_is_left_over(seen: tuple[Watch, list[str]], role: str):
-    """What is granted was used, stands in a step that was run, or has its moment in SELDOM."""
+    """What is granted was used, stands in a step of the role, or has its moment in SELDOM."""
     watch, _ = seen
-    texts = _texts()
-    steps = [texts[name] for name in watch.scripts[role] if name in texts]
-    steps += [load_scripts()[name].text for name in SELDOM_STEPS.get(role, ())]
-    known = watch.commands[role] | {call.lower() for text in steps for call in _CALLS.findall(text)}
+    others = {sha1(text.encode(), usedforsecurity=False).hexdigest(): text for text in _others()}
+    known = watch.commands[role].union(*(reached(step) for step in STEPS[role]))
+    known |= {call for sha in watch.scripts[role] if sha in others for call in written_in(others[sha])}
     granted = {rule[1:] for rule in rights()[role] if rule.startswith("+")}
     assert granted - known - set(SELDOM[role]) == set(), f"take these from {role} in deploy/redis/users.acl"
 
 
-def _texts() -> dict[str, str]:
-    """Every step of ours by the name that the server knows it by."""
-    found = {script.sha: script.text for script in load_scripts().values()}
-    for file in ROOT.glob("*/**/*.lua"):
-        text = file.read_text()
-        found[sha1(text.encode(), usedforsecurity=False).hexdigest()] = text
-    return found
+def _others() -> Iterator[str]:
+    return (
+        file.read_text() for folder in ("access", "bitrix24", "worker/lua") for file in (ROOT / folder).glob("*.lua")
+    )

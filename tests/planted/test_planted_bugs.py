@@ -23,6 +23,7 @@ from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
+from tests.planted.servers import OF_SERVERS
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -40,6 +41,7 @@ BUGS = (
     *OF_RECONCILING,
     *OF_THE_DEPLOYMENT,
     *OF_HISTORY,
+    *OF_SERVERS,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
