@@ -21,6 +21,7 @@ from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
+from tests.planted.upgrade import OF_UPGRADES
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -35,6 +36,7 @@ BUGS = (
     *OF_ACCESS,
     *OF_COMMANDS,
     *OF_RECONCILING,
+    *OF_UPGRADES,
     *OF_HISTORY,
 )
 ROOT = Path(__file__).parents[2]
