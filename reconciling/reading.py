@@ -1,6 +1,7 @@
 """Reading invoices for a comparison: each request under a permit that payments can spare, and what a refusal means."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -11,10 +12,10 @@ from bitrix24.facts import Invoice
 from bitrix24.portal import Portal
 from bitrix24.renewal import Renewal
 from ledger.ledger import LaneView
-from limiter.limiter import Limiter
+from limiter.limiter import Limiter, Observation
 from reconciling.findings import Stop
 from reconciling.judging import Told, reason_of
-from reconciling.permits import LEAST_WAIT_S, limits_of, spare_permit
+from reconciling.permits import LEAST_WAIT_S, limits_of, payments_wait, spare_permit
 
 T = TypeVar("T")
 
@@ -64,10 +65,14 @@ class Reader:
             wait_s = await self._permit(patience_s)
             if wait_s:
                 return Later(wait_s, "payments go first: the portal has no request to spare")
+            began = time.monotonic()
             try:
-                return await request()
+                answer = await request()
             except PortalError as error:
                 refused = error
+            else:
+                await self._answered(time.monotonic() - began)
+                return answer
             if refused.meaning.effect in _NOT_NOW:
                 return await self._later(refused)
             try:
@@ -87,6 +92,13 @@ class Reader:
                 return wait_s
             await asyncio.sleep(wait_s)
         return 0.0
+
+    async def _answered(self, took_s: float) -> None:
+        """End the row of refusals that makes pauses grow, or the next payment would wait long for what reading met.
+        Where payments are under way, their own answers say how the portal is."""
+        if not payments_wait(self._lane):
+            learnt = Observation(0, took_s, operating_s=None, operating_reset_at=None)
+            await self._limiter.observed(self._portal.key, limits_of(self._portal), learnt)
 
     async def _mended(self, error: PortalError) -> bool:
         """Whether the portal can be asked anew: with a token that is stored for all, or under the address it named,

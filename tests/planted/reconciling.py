@@ -46,6 +46,13 @@ OF_RECONCILING: Final[tuple[Bug, ...]] = (
         PERMITS + "test_an_idle_portal_is_read_and_keeps_most_of_its_burst",
     ),
     a_bug(
+        "refusals of a comparison make payments wait",
+        "reconciling/reading.py",
+        "await self._answered(time.monotonic() - began)",
+        "del began",
+        FAR_SIDE + "test_refusals_cost_a_wait_and_leave_nothing_behind",
+    ),
+    a_bug(
         "a credential that is blocked by hand is used",
         "reconciling/reconciler.py",
         "if lane and lane.held and only_a_person(lane.held.code):",

@@ -24,6 +24,7 @@ from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
 from tests.planted.servers import OF_SERVERS
+from tests.planted.upgrade import OF_UPGRADES
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -40,6 +41,7 @@ BUGS = (
     *OF_DOCUMENTS,
     *OF_RECONCILING,
     *OF_THE_DEPLOYMENT,
+    *OF_UPGRADES,
     *OF_HISTORY,
     *OF_SERVERS,
 )

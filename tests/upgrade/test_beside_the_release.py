@@ -21,9 +21,11 @@ from limiter.limiter import Limits, Observation
 from limiter.redis import RedisLimiter
 from tests.conformance.ledger.calling import SHOP
 from tests.conformance.ledger.world import PAID, PORTAL, REFUSED, an_ask
+from tests.eventually import eventually
 from tests.upgrade.release import FOLDER, former_steps
 
 LEASE_S, QUIET_S = 0.3, 0.1
+WITHIN_S = 5.0
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -58,11 +60,11 @@ async def sides(redis: Redis) -> Sides:
 
 async def take(ledger: RedisLedger) -> Lease:
     """The lane, as soon as it can be had."""
-    while True:
-        leases, _ = await ledger.take("driver", 1)
-        if leases:
-            return leases[0]
-        await asyncio.sleep(0.02)
+
+    async def taken() -> list[Lease]:
+        return (await ledger.take("driver", 1))[0]
+
+    return (await eventually(taken, within_s=WITHIN_S))[0]
 
 
 async def claim(ledger: RedisLedger, lease: Lease) -> tuple[Payment, ...]:
@@ -79,9 +81,12 @@ async def settle_all(ledger: RedisLedger, verdict: Verdict) -> None:
 
 async def read_all(ledger: RedisLedger, lease: Lease, verdict: Verdict) -> None:
     """Read what is in doubt."""
-    while not (doubts := await ledger.doubts(lease, 10)):
+
+    async def due() -> list[Payment]:
         await ledger.renew([lease])
-        await asyncio.sleep(0.05)
+        return await ledger.doubts(lease, 10)
+
+    doubts = await eventually(due, within_s=WITHIN_S)
     await ledger.settle(lease, [Decision(row, verdict) for row in doubts])
 
 

@@ -14,6 +14,7 @@ from ledger.verdict import Decision, Paid, Verdict
 from reconciling.findings import Counts, Kind
 from reconciling.period import Period
 from tests.conformance.ledger.world import LOST, REFUSED, an_ask
+from tests.eventually import eventually
 from tests.integration.reconciling.conftest import Scene
 
 
@@ -198,11 +199,17 @@ async def test_nothing_is_changed(scene: Scene) -> None:
     await scene.pay(3)
     scene.by_hand(Change.UNPAY, 1)
     scene.by_hand(Change.DELETE, 2)
+    await eventually(lambda: results_are_delivered(scene))
     before = await rows_of(scene)
     await scene.compare()
     assert await rows_of(scene) == before
     changed = [entry.method for entry in scene.shop.emulator.farm.journal.requests() if "pay.invoice" in entry.method]
     assert scene.shop.effects == {1: 1, 2: 1, 3: 1}, changed
+
+
+async def results_are_delivered(scene: Scene) -> bool:
+    """The worker's part owes nobody anything."""
+    return not await scene.redis.zcard("b24pay:{0}:out")
 
 
 async def rows_of(scene: Scene) -> dict[bytes, object]:

@@ -51,14 +51,17 @@ async def test_many_payments_are_compared_at_the_portals_pace(scene: Scene, paym
     assert set(counters.statuses) == {200}
 
 
-async def test_a_portal_that_admits_less_than_is_believed_is_asked_less(scene: Scene) -> None:
-    """Its refusals cost a wait, and nothing is left out or told twice."""
-    await limited(scene, QUICK, {"burst": 1, "per_s": 2})
-    await settle_all(scene, 150)
+async def test_refusals_cost_a_wait_and_leave_nothing_behind(scene: Scene) -> None:
+    """Somebody else uses the portal up: nothing is left out or told twice, and the next payment is not made to wait."""
+    await limited(scene, QUICK, {"burst": 1_000, "per_s": 1_000})
+    await settle_all(scene, 120)
     scene.by_hand(Change.UNPAY, 7)
+    refusal = {"kind": "error", "place": "before", "status": 503, "code": "QUERY_LIMIT_EXCEEDED", "text": "no"}
+    scene.shop.fault(**refusal, count=2)
     found, counts = await scene.compare()
-    assert (found, counts) == ({7: Kind.UNPAID_THERE}, Counts(agreed=149, differing=1))
-    assert scene.shop.emulator.farm.counters().statuses[503] > 0
+    assert (found, counts) == ({7: Kind.UNPAID_THERE}, Counts(agreed=119, differing=1))
+    assert scene.shop.emulator.farm.counters().statuses[503] == 2
+    assert await scene.redis.hget(f"b24pay:{{0}}:limit:v1:{PORTAL}", "refusals") is None
 
 
 async def test_it_goes_on_where_it_was_left_and_stays_in_its_period(scene: Scene) -> None:
