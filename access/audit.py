@@ -120,18 +120,18 @@ class Audit:
         """Write down in one row what has happened already."""
         await self._write({**_told(intent), **_told(ending)})
 
-    async def entries(self, since_s: float, before: str | None = None) -> AsyncIterator[Entry]:
+    async def entries(self, since_s: float, before: str | None = None, at_once: int = _PAGE) -> AsyncIterator[Entry]:
         """The changes of so many seconds, newest first; memory grows with what was under way at one time only.
 
         `before`: only those that stand behind this entry. What ended more than two minutes after that one is told as
-        unfinished then.
+        unfinished then. `at_once`: how many rows are read in one trip.
         """
         seconds, _ = await self._redis.time()
         oldest, newest = str(max(0, round((seconds - since_s) * 1000))), "+"
         if before is not None:
             newest = str(_place(before)[0] + _LATEST_ENDING_MS)
         endings: dict[str, Mapping[str, Any]] = {}
-        while rows := await self._redis.xrevrange(_AUDIT, newest, oldest, count=_PAGE):
+        while rows := await self._redis.xrevrange(_AUDIT, newest, oldest, count=at_once):
             for raw_id, fields in rows:
                 row_id, row = _text(raw_id), _row(fields)
                 if (of := row.get("of")) is not None:

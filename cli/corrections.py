@@ -8,7 +8,7 @@ import click
 
 from cli.acting import Act, acting, in_portions
 from cli.exits import worst
-from cli.lookups import pages, with_code
+from cli.lookups import failed_in
 from cli.output import Output, cell, speaks, state, table
 from cli.session import Session, open_session, require_portal, run
 from config.redaction import redact
@@ -57,8 +57,7 @@ def retry(
             if portal is not None:
                 await require_portal(session, portal)
                 # All ids first: a retried payment leaves the list that is being read.
-                failed = with_code(pages(session, [portal], ["failed"]), code)
-                wanted = [each.id async for page in failed for each in page]
+                wanted = [each.id async for each in failed_in(session, portal, code)]
             change = Change("payment.retry", State.FAILED, State.QUEUED, session.ledger.retry)
             return await _change(session, output, wanted, change, dry_run=dry_run)
 

@@ -198,12 +198,16 @@ DOCUMENTS: Final[Mapping[str, Documents]] = {
                 read_first_after text|null the paid payment after which it is read before it is sent
                 lane_held text|null why its lane is held
                 next text what happens to it from here on
-                transitions list its way, in order: at (null: now), state, by, evidence
+                transitions list its way: at (null: not known), state, cause, by, evidence, code, attempt, fence, times
             """),
         ),
         (_R,),
     ),
-    "stats": Documents("one", _LOOK, (_R,)),
+    "stats": Documents(
+        "one",
+        (*_LOOK, *fields("failures list failed payments: portal, code (null: others), count, latest_at, counting")),
+        (_R,),
+    ),
     "watch": Documents("a look", (*_LOOK, *fields("paid_per_s number paid since the look before, a second")), (_R,)),
     "retry": Documents("a payment", _CHANGED, (_R, _P)),
     "cancel": Documents("a payment", _CHANGED, (_R, _P)),

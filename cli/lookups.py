@@ -144,13 +144,27 @@ async def pages(
                     break
 
 
+async def failed_in(session: Session, portal: str, code: str | None) -> AsyncIterator["Payment"]:
+    """All failed payments of a portal, or those with a code: the ledger has a list of these."""
+    from ledger.payment import State
+    from ledger.walks import START, Place, Sought
+
+    place: Place | None = START
+    while place is not None:
+        step = await session.ledger.walk(portal, State.FAILED, Sought(code=code), place, _PAGE)
+        for payment in step.payments:
+            yield payment
+        place = step.place
+
+
 @click.command()
 @click.argument("payment_id", metavar="ID")
 @speaks
 def inspect(output: Output, payment_id: str) -> int:
     """Show all that the ledger knows about one payment, and its way: each step with its evidence.
 
-    Of sendings the latest is shown and all are counted; what people did to the payment comes from the audit.
+    Who did what to the payment comes from the audit. Of a very long way the middle is left out, and what a worker of an
+    older version did is said to be unknown.
 
     \b
     Examples:

@@ -1,14 +1,10 @@
-"""The way of one payment, for `b24pay inspect`: what its row proves, and what people did to it by the audit.
-
-The row keeps the latest of each: earlier sendings are counted in it and not kept one by one.
-"""
+"""The way of one payment, for `b24pay inspect`: what its row tells, and who did what to it by the audit."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from cli.output import STATE_STYLES, cell, state, table
-from cli.showing import told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,83 +12,69 @@ if TYPE_CHECKING:
     from access.audit import Entry
     from ledger.payment import Payment
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# An entry of the audit and the step that it made are timed by two clocks, and one is written behind the other.
+_APART: Final = timedelta(seconds=5)
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_Step = tuple[datetime, dict[str, object]]
 
 
 def transitions_of(payment: "Payment", entries: "Sequence[Entry]" = ()) -> list[dict[str, object]]:
-    """Each step in order: at (None where only the fact is known), state, by whom, and the evidence for it."""
-    steps = [*_of_row(payment), *(_by_person(payment, entry) for entry in entries)]
-    # What has no moment is the latest: how the payment stands now.
-    steps.sort(key=lambda step: (step[0] is None, step[0] or _LONG_AGO))
-    return [
-        {"at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at else None, **rest}
-        for at, rest in steps
-    ]
+    """Each step in order, as `tasks.result.way_of` tells it; a person's step has the person's name where the audit has
+    it. What people did that moved nothing is a step as well."""
+    from tasks.result import way_of
+
+    steps = _dated(way_of(payment))
+    steps += [_by_person(payment, entry) for entry in entries if not _sign(steps, payment, entry)]
+    return [step for _, step in sorted(steps, key=lambda each: each[0])]
 
 
 def shown_transitions(steps: Sequence[Mapping[str, object]]) -> "Table":
     """Them for people, one a line."""
     shown = table("at", "state", "by", "evidence", words=("evidence",))
     for step in steps:
-        name = step["state"]
+        name, often = step["state"], step["times"] != 1 and step["at"] is not None
         known = state(str(name)) if name else cell(None)
-        shown.add_row(cell(step["at"] or "now"), known, cell(step["by"]), cell(step["evidence"]))
+        evidence = (
+            f"{step['evidence']} ({step['times']} times, the latest at this moment)" if often else step["evidence"]
+        )
+        shown.add_row(cell(step["at"] or "not known"), known, cell(step["by"]), cell(evidence))
     return shown
 
 
-_Step = tuple[datetime | None, dict[str, object]]
+def _dated(steps: Sequence[dict[str, object]]) -> list[_Step]:
+    """What has no moment stays behind what stands before it."""
+    moment, dated = _LONG_AGO, list[_Step]()
+    for step in steps:
+        moment = datetime.fromisoformat(str(step["at"])) if step["at"] else moment
+        dated.append((moment, step))
+    return dated
 
 
-def _step(at: datetime | None, name: str | None, by: str, evidence: str) -> _Step:
-    return at, {"state": name, "by": by, "evidence": evidence}
-
-
-def _of_row(payment: "Payment") -> list[_Step]:
-    from ledger.payment import State
-
-    steps = [_step(payment.enqueued_at, State.QUEUED.value, "producer", "accepted")]
-    if payment.sent_at is not None:
-        steps.append(_step(payment.sent_at, State.SENDING.value, "worker", _sending(payment)))
-    by = "person" if payment.because is not None else "worker"
-    match payment.state:
-        case State.PAID | State.FAILED | State.CANCELLED:
-            ended_by = "person" if payment.state is State.CANCELLED else by
-            steps.append(_step(payment.finished_at, payment.state.value, ended_by, _ending(payment)))
-        case State.IN_DOUBT:
-            steps.append(_step(None, payment.state.value, "worker", _doubt(payment)))
-        case State.QUEUED if payment.sent_at is not None:
-            steps.append(_step(None, payment.state.value, "ledger", "waits to be sent, or read back, again"))
-        case _:
-            pass  # the latest step says it
-    return steps
-
-
-def _sending(payment: "Payment") -> str:
-    text = f"the latest sending, claim {payment.claim}"
-    deaths = payment.deaths
-    return text + (f"; workers that died while it was sent: {deaths}" if deaths else "")
-
-
-def _ending(payment: "Payment") -> str:
-    proof = payment.evidence.value if payment.evidence else None
-    return ": ".join(filter(None, (proof, told(payment.error), payment.because))) or "withdrawn before it was sent"
-
-
-def _doubt(payment: "Payment") -> str:
-    parts = ["sent, without a trustworthy answer"]
-    if payment.error is not None:
-        parts.append(f"the portal said {told(payment.error)}")
-    if payment.last_read_error is not None:
-        parts.append(f"the latest read-back said {told(payment.last_read_error)}")
-    if payment.quiet_until is not None:
-        parts.append(f"an unpaid counts from {payment.quiet_until:%H:%M:%S} UTC")
-    return "; ".join(parts)
+def _sign(steps: Sequence[_Step], payment: "Payment", entry: "Entry") -> bool:
+    """Name the person in the step that the entry is about; False where it moved nothing that the row knows of."""
+    after = _state_in(entry.after, payment.id)
+    for at, step in steps:
+        if step["by"] == "person" and step["state"] == after and abs(at - entry.at) <= _APART:
+            said = _told(payment, entry)
+            # A person's word on a doubt stands in the row with its reason; of other steps the audit knows more.
+            step["evidence"] = f"{step['evidence']}; {said}" if step["cause"] == "decided" else said
+            step["by"] = entry.who
+            return True
+    return False
 
 
 def _by_person(payment: "Payment", entry: "Entry") -> _Step:
+    at = entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    plain = dict.fromkeys(("code", "attempt", "fence"))
+    after = _state_in(entry.after, payment.id)
+    told = {"state": after, "cause": "acted", "by": entry.who, "evidence": _told(payment, entry)}
+    return entry.at, {"at": at, **told, **plain, "times": 1}
+
+
+def _told(payment: "Payment", entry: "Entry") -> str:
     before, after = _state_in(entry.before, payment.id), _state_in(entry.after, payment.id)
     parts = [entry.what, f"{before} -> {after}" if before and after else "", entry.outcome.value, entry.why or ""]
-    return _step(entry.at, after, entry.who, ", ".join(filter(None, parts)))
+    return ", ".join(filter(None, parts))
 
 
 def _state_in(told_states: object, payment_id: str) -> str | None:

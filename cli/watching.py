@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
+from cli.codes import MOST_FAILURES, failure_document, failures_shown
 from cli.exits import Exit
 from cli.numbers import Seconds, WholeNumber
-from cli.output import STATE_STYLES, Output, cell, speaks, table
+from cli.output import STATE_STYLES, Output, cell, group, speaks, table
 from cli.screen import Rates, screen_of
 from cli.session import Session, open_session, require_portal, run
 
@@ -29,12 +30,13 @@ _SHOWN_LANES: Final = 40
 @click.option("--portal", metavar="KEY", help="Only this portal.")
 @speaks
 def stats(output: Output, portal: str | None) -> int:
-    """Count payments by portal and state.
+    """Count payments by portal and state, and failed ones by code.
 
     \b
     Examples:
       b24pay stats
       b24pay stats --portal acme --json | jq .totals
+      b24pay stats --json | jq -c '.failures[]'
     """
 
     async def work() -> int:
@@ -42,7 +44,9 @@ def stats(output: Output, portal: str | None) -> int:
             if portal is not None:
                 await require_portal(session, portal)
             lanes = await session.ledger.lanes([portal] if portal else None)
-        output.data(_document(lanes), lambda: _lanes_table(lanes))
+            failures = await session.ledger.figures.failures([portal] if portal else None)
+        document = {**_document(lanes), "failures": [failure_document(row) for row in failures[:MOST_FAILURES]]}
+        output.data(document, lambda: group(_lanes_table(lanes), *failures_shown(failures)))
         return Exit.DONE
 
     return run(work())

@@ -54,6 +54,6 @@ class Figures(Protocol):
     async def minutes(self, since: datetime) -> list[Minute]:
         """Minutes in which anything happened, oldest first, the running one last; at most those of 48 hours."""
 
-    async def tally(self, looks: int = 1000) -> bool:
+    async def tally(self, looks: int = 500) -> bool:
         """Count what an older version has left uncounted, looking at about so many records; False when nothing is left
         to do. `sweep` finds the lanes."""

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from ledger.ledger import Conflict, UnknownPortal
 from ledger.payment import Payment, Refusal, State
+from ledger.transitions import Transition, transitions_of
 from tasks.errors import InvalidPayment, PaymentConflict, PaymentFailed
 
 CANCELLED = Refusal("CANCELLED", "The payment was withdrawn before anything was sent.")
@@ -25,6 +26,28 @@ def result_of(payment: Payment) -> dict[str, object]:
         "duplicate": payment.duplicate,
         "enqueued_at": instant(payment.enqueued_at),
         "finished_at": instant(payment.finished_at),
+    }
+
+
+def way_of(payment: Payment) -> list[dict[str, object]]:
+    """A payment's transitions as JSON, in their order; `at` is ISO 8601 in UTC with milliseconds, null where it is not
+    known when."""
+    return [transition_document(step) for step in transitions_of(payment)]
+
+
+def transition_document(step: Transition) -> dict[str, object]:
+    """One of them."""
+    at = step.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if step.at else None
+    return {
+        "at": at,
+        "state": step.state.value if step.state else None,
+        "cause": step.cause.value,
+        "by": step.by.value if step.by else None,
+        "evidence": step.evidence,
+        "code": step.code,
+        "attempt": step.attempt,
+        "fence": step.fence,
+        "times": step.times,
     }
 
 

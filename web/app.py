@@ -11,6 +11,7 @@ from web.guards import GUARDS, TELL, harden
 from web.pages.entering import entered
 from web.pages.faults import tell
 from web.pages.live import LOOKER, Looker, end_streams
+from web.pages.rendering import read_templates
 from web.parts import PARTS, Parts
 from web.routes import ROUTES, SMALL_BODY, Route
 from web.throttle import THROTTLE, Throttle
@@ -26,6 +27,7 @@ def build_app(parts: Parts, routes: Sequence[Route] = ROUTES) -> web.Application
     app[API] = ApiState()
     app[THROTTLE] = Throttle(parts.settings.web_proxies)
     app[LOOKER] = Looker(parts.glances)
+    app.on_startup.append(read_templates)
     app.on_shutdown.append(end_streams)
     app.on_response_prepare.append(harden)
     for route in routes:

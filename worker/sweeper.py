@@ -21,8 +21,8 @@ AT_ONCE = 500
 LANES_AT_ONCE = 1000  # a sweep of ten thousand lanes takes ten rounds
 # Steps in which failures are counted that an older version left uncounted: a million in a minute or two, and between
 # two steps the server is everybody's.
-TALLIES_AT_ONCE = 100
-TALLY_PAUSE_S = 0.03
+TALLIES_AT_ONCE = 200
+TALLY_PAUSE_S = 0.02
 
 
 class Sweeper:

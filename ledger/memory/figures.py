@@ -74,6 +74,6 @@ class MemoryFigures:
         moments = sorted({at for at, _ in ticks if at >= first})
         return [Minute(at, **{kind: ticks[at, kind] for when, kind in ticks if when == at}) for at in moments]
 
-    async def tally(self, looks: int = 1000) -> bool:
+    async def tally(self, looks: int = 500) -> bool:
         """Nothing is left to do."""
         return False

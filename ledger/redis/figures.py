@@ -39,7 +39,7 @@ class RedisFigures:
         """Minutes in which anything happened, oldest first."""
         return await self._run("minutes", (records.ms_of(since),), _minutes)
 
-    async def tally(self, looks: int = 1000) -> bool:
+    async def tally(self, looks: int = 500) -> bool:
         """Count what an older version has left uncounted; False when nothing is left to do."""
         return await self._run("tally", (looks,), lambda reply: records.number(records.items(reply)[0]) > 0)
 
@@ -53,12 +53,10 @@ def _failures(reply: Reply) -> list[Failures]:
 
 
 def _of_lane(told: list[Reply]) -> list[Failures]:
-    portal, failed, latest, counted, *codes = told
-    key = PortalKey(records.text(portal))
-    if records.number(counted) == 0:
-        return [Failures(key, None, records.number(failed), _moment(latest), counting=True)]
+    portal, counted, *codes = told
+    key, counting = PortalKey(records.text(portal)), records.number(counted) == 0
     rows = [
-        Failures(key, records.text(code) or None, records.number(count), _moment(at))
+        Failures(key, records.text(code) or None, records.number(count), _moment(at), counting)
         for code, count, at in zip(codes[::3], codes[1::3], codes[2::3], strict=True)
     ]
     return in_order(rows)

@@ -39,6 +39,15 @@ def test_signing_in_leads_back_and_signing_out_ends_it(visit: Visit, theatre: Th
     page.wait_for_url("**/sign-in?**")
 
 
+def test_a_link_in_a_message_leads_to_the_page(visit: Visit, theatre: Theatre):
+    """Although the browser sends no strict cookie with it."""
+    visitor = visit().sign_in()
+    visitor.page.goto("about:blank")
+    visitor.page.set_content(f'<a href="{theatre.web.address}/workers">look</a>')
+    visitor.page.get_by_role("link").click()
+    expect(heading(visitor)).to_have_text("Workers")
+
+
 def test_the_overview_follows_what_happens_without_being_loaded_again(visit: Visit, theatre: Theatre):
     """A payment that is handed in is on the screen; the page is the same page still."""
     visitor = visit().sign_in()

@@ -94,8 +94,8 @@ async def _tokens(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def a_theatre() -> Iterator[Theatre]:
-    """Payments in every state: paid, failed, queued behind a hold with a hostile reason."""
+def a_theatre(reason: str = HOSTILE) -> Iterator[Theatre]:
+    """Payments in every state: paid, failed, queued behind a hold with a reason that may be hostile."""
     with a_house() as house:
         street = Street(house, [])
         theatre = None
@@ -105,7 +105,7 @@ def a_theatre() -> Iterator[Theatre]:
             theatre = Theatre(house, street.start("web"), tokens, portals)
             house.start_worker()
             one, two, held = (portal.key for portal in portals)
-            theatre.ledger(lambda ledger: ledger.hold(held, "OPERATOR", HOSTILE, remedy="Look into the portal."))
+            theatre.ledger(lambda ledger: ledger.hold(held, "OPERATOR", reason, remedy="Look into the portal."))
             theatre.pay(one, 30)
             theatre.pay(two, 20)
             theatre.pay(two, 4, pay_system=99)

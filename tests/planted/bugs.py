@@ -141,8 +141,8 @@ OF_DOUBTS: Final = (
     _step(
         "no quiet time after a death",
         "recover",
-        "doubt(id, record, tonumber(ARGV[4]))",
-        "doubt(id, record, 0)",
+        "doubt(id, record, tonumber(ARGV[4]), 'X')",
+        "doubt(id, record, 0, 'X')",
         "test_what_a_dead_driver_left_in_sending_is_in_doubt",
     ),
     a_bug(
@@ -169,7 +169,7 @@ OF_DOUBTS: Final = (
     _step(
         "what a dead driver left is queued again",
         "recover",
-        "doubt(id, record, tonumber(ARGV[4]))",
+        "doubt(id, record, tonumber(ARGV[4]), 'X')",
         "redis.call('ZREM', P .. 's:' .. record.l, id) redis.call('LPUSH', queue_of(record), id) move(id, record, 'q')",
         "test_what_a_dead_driver_left_in_sending_is_in_doubt",
     ),

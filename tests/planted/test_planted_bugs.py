@@ -18,6 +18,7 @@ from tests.planted.callbacks import OF_CALLBACKS
 from tests.planted.commands import OF_COMMANDS
 from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
+from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
@@ -32,6 +33,7 @@ BUGS = (
     *OF_WATCHERS,
     *OF_ACCESS,
     *OF_COMMANDS,
+    *OF_HISTORY,
 )
 ROOT = Path(__file__).parents[2]
 FOLDERS = (

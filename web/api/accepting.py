@@ -34,7 +34,7 @@ _REPLAYED: Final = {"Idempotency-Replayed": "true"}
         keyed=True,
         answers={
             202: ("Durable in the ledger.", answers.Accepted),
-            200: ("The invoice is known as paid: its result, `duplicate` is true.", answers.PaymentDocument),
+            200: ("The invoice is known as paid: its result, `duplicate` is true.", answers.PaymentDetails),
         },
         refusals=frozenset({400, 404, 408, 409, 413, 415, 422}),
         links=True,
@@ -95,7 +95,7 @@ async def _answer(request: web.Request, ledger: RedisLedger, ask: NewPayment, op
         case AlreadyPaid(row):
             # Under the name of this request it is a duplicate, for ever.
             place = {"Location": answers.url_of(ask.id)}
-            return web.json_response(answers.payment_document(row), headers=place)
+            return web.json_response(answers.payment_details(row), headers=place)
         case Conflict():
             raise await conflict(request, ledger, opened)
         case UnknownPortal():

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from bitrix24.registry import StoredPortal
 from ledger.ledger import Held, LaneView
 from ledger.payment import Evidence, Payment, Refusal, State
+from ledger.transitions import By, Cause
 from reconciling.findings import Finding, Kind, Page
 from reconciling.period import Period
-from tasks.result import instant, result_of
+from tasks.result import instant, result_of, way_of
 
 PAYMENTS: Final = "/v1/payments"
 
@@ -52,6 +53,28 @@ class PaymentDocument(Answer):
     error: Reason | None = Field(description="Why it failed; in doubt: what an unpaid invoice will mean.")
     last_read_error: Reason | None = Field(description="Why the latest read-back gave no answer.")
     because: str | None = Field(description="Why a person decided on it.")
+
+
+class TransitionDocument(Answer):
+    """One step of a payment's way."""
+
+    at: Moment | None = Field(description="Null: when is not known.")
+    state: State | None = Field(description="Which it came into; null: it stayed as it was, or that is not known.")
+    cause: Cause = Field(
+        description="`not_recorded`: a worker of an older version was at work; `left_out`: the middle of a long way."
+    )
+    by: By | None
+    evidence: str = Field(description="In words.")
+    code: str | None = Field(description="Of a refusal, or of a read-back that gave no answer.")
+    attempt: int | None = Field(description="Of a sending.")
+    fence: int | None = Field(description="Of the lease that it was sent under.")
+    times: int = Field(description="So many of the kind in a row; `at` is that of the latest.")
+
+
+class PaymentDetails(PaymentDocument):
+    """A payment as the ledger has it, and how it came there."""
+
+    transitions: list[TransitionDocument]
 
 
 class Accepted(Answer):
@@ -265,6 +288,11 @@ def payment_document(payment: Payment) -> Document:
         "last_read_error": _reason(payment.last_read_error),
         "because": payment.because,
     }
+
+
+def payment_details(payment: Payment) -> Document:
+    """The same with its way."""
+    return {**payment_document(payment), "transitions": way_of(payment)}
 
 
 def doubt_document(payment: Payment, lane: LaneView | None) -> Document:

@@ -53,13 +53,13 @@ async def list_payments(request: web.Request) -> web.Response:
     Operation(
         name="getPayment",
         tag="payments",
-        answers={200: ("The payment.", answers.PaymentDocument)},
+        answers={200: ("The payment.", answers.PaymentDetails)},
         refusals=frozenset({404}),
     )
 )
 async def show_payment(request: web.Request) -> web.Response:
-    """Show one payment by its id, or by any other that has joined it."""
-    return web.json_response(answers.payment_document(await payment_of(request, await ledger_of(request))))
+    """Show one payment by its id, or by any other that has joined it, with each step of its way."""
+    return web.json_response(answers.payment_details(await payment_of(request, await ledger_of(request))))
 
 
 @described(

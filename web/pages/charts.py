@@ -1,7 +1,8 @@
 """
 Charts as SVG, drawn here: no script, no inline style (the policy allows none), colours by class from the style sheet.
 
-Each chart has its message as text for whoever does not see it; series differ by pattern and not by colour alone.
+Each chart has its message as text for whoever does not see it; series differ by pattern (base.html has the hatching),
+not by colour alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,6 @@ _HEIGHT: Final = 120
 _STEP: Final = 10  # units between the starts of two columns
 _BAR: Final = 8
 _LEAST: Final = 1.5  # of a value that is not 0: it must be seen
-_DEFS: Final = Markup(
-    '<defs><pattern id="hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    '<rect width="4" height="4" class="hatch-back"/><rect width="2" height="4" class="hatch-line"/></pattern></defs>'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ def columns(series: Sequence[Series], *, told: str, line: Sequence[float] = (), 
     moments = max((len(each.values) for each in series), default=0)
     totals = [sum(each.values[n] for each in series) for n in range(moments)]
     top = top or nice_top(max([*totals, *line], default=0))
-    parts = [_DEFS, _lines(moments)]
+    parts = [_lines(moments)]
     parts += [_column(n, [(each.kind, each.values[n]) for each in series], top) for n in range(moments)]
     if line:
         points = " ".join(f"{n * _STEP + _BAR / 2:.0f},{_HEIGHT - v / top * _HEIGHT:.1f}" for n, v in enumerate(line))
@@ -60,7 +57,7 @@ def shares(counts: Mapping[str, int], *, told: str) -> Markup:
         return _svg("chart shares", width, height, told, Markup('<rect class="track" width="1000" height="12"/>'))
     wide = {kind: max(6.0, count / total * width) for kind, count in counts.items() if count}
     scale = width / sum(wide.values())
-    parts, x = [_DEFS], 0.0
+    parts, x = list[Markup](), 0.0
     for kind, share in wide.items():
         parts.append(_rect(kind, x, 0, max(2.0, share * scale - 2), height))
         x += share * scale

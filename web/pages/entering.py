@@ -116,6 +116,9 @@ def to_the_door(request: web.Request) -> web.Response:
     back = f"{SIGN_IN}?next={quote(request.path_qs, safe='')}" if request.method == "GET" else SIGN_IN
     if PART in request.headers or request.headers.get("Accept") == "text/event-stream":  # a script: the page has to go
         return web.Response(status=401)
+    if request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # A link in a message: the browser keeps a strict cookie back, and sends it when we ask for the page ourselves.
+        return web.Response(text="One moment.", headers={"Refresh": f"0; url={request.path_qs}"})
     return web.Response(status=303, headers={"Location": back})
 
 

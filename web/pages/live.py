@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 
 # A change is seen after so long at the latest, and is on the screen within half a second.
 EVERY_S: Final = 0.2
-# With many lanes a look takes longer: it must not be more than this part of the server's time.
-_SHARE: Final = 10
+# With many lanes a look takes longer: the pause after it is so many times as long, or it would do nothing else.
+_PAUSES: Final = 3
 _BEAT_S: Final = 5.0
 _SESSION_S: Final = 2.0
 MOST_STREAMS: Final = 200
@@ -82,11 +82,14 @@ class Looker:
                 seen = None
                 if not self.away:
                     log.warning("web.ledger_away", error=type(error).__name__)
+            except Exception as error:
+                seen = mark
+                log.exception("web.looker_stumbled", error=type(error).__name__)
             if seen != mark or (seen is None) != self.away:
                 mark, self.away = seen, seen is None
                 self.round += 1
                 await self._tell()
-            await asyncio.sleep(max(EVERY_S, (time.monotonic() - began) * _SHARE if seen else EVERY_S))
+            await asyncio.sleep(max(EVERY_S, (time.monotonic() - began) * _PAUSES if seen else EVERY_S))
 
     async def _tell(self) -> None:
         async with self._happened:

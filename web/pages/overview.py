@@ -1,6 +1,5 @@
 """`/`: is money moving, what is stuck and why, and what is safe to do."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -9,7 +8,6 @@ from aiohttp import web
 from ledger.ledger import LaneView
 from ledger.payment import OPEN, State
 from ledger.redis.overview import LaneOverview
-from limiter.limiter import Pace
 from web.access import PRINCIPAL
 from web.api.door import ledger_of
 from web.pages.condition import Figures, facts, of_all, of_some, safe_steps, verdict
@@ -31,13 +29,11 @@ async def show_overview(request: web.Request) -> web.Response:
     ledger = await ledger_of(request)
     glance = await parts.glances.look()
     busy: list[LaneOverview] = []
-    paces: Mapping[str, Pace] = {}
     if me.portals is None:
         held = await ledger.lanes(await parts.glances.held(_MOST_HELD)) if glance.lanes.held else []
         figures, standing = of_all(glance), await parts.looks.look()
         hour = throughput(await ledger.figures.minutes(now() - timedelta(minutes=MINUTES)), now())
         busy = [lane for lane in glance.lanes.first if sum(lane.counts[state] for state in OPEN)][:_MOST_BUSY]
-        paces = standing.paces if standing else {}
     else:
         held = await ledger.lanes(sorted(me.portals)[:_MOST_OWN])
         figures, standing, hour = of_some(held, glance), None, None
@@ -52,7 +48,7 @@ async def show_overview(request: web.Request) -> web.Response:
         held=[lane for lane in held if lane.held][:_MOST_HELD],
         waiting=_waiting,
         busy=busy,
-        paces=paces,
+        paces=standing.paces if standing else {},
         steps=safe_steps(figures),
         health=facts(glance, standing),
         throughput=hour,

@@ -6,12 +6,11 @@ import structlog
 from aiohttp import web
 
 from access.roles import WATCHERS
-from web.access import DESK, token_of
+from web.access import PRINCIPAL, token_of
 from web.pages.entering import SIGN_IN, clear_cookie, form_of, principal_of, session_id_of, set_cookie
 from web.pages.rendering import render
 from web.parts import PARTS
 from web.problems import Problem
-from web.throttle import refuse_if_it_must_wait
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +32,6 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     form = form_of(request)
     back = form.one("next")
     try:
-        desk = request.app[DESK]
-        refuse_if_it_must_wait(desk.failed.wait_s(desk.failed.sender_of(request)), "with bad tokens from this address")
         token = await token_of(request, form.one("token"))
     except Problem as problem:
         return _form(request, back, problem=problem)
@@ -53,7 +50,7 @@ async def sign_out(request: web.Request) -> web.Response:
     await request.app[PARTS].sessions.end(session_id_of(request))
     response = web.Response(status=303, headers={"Location": f"{SIGN_IN}?out=1"})
     clear_cookie(request, response)
-    log.info("web.signed_out")
+    log.info("web.signed_out", who=request[PRINCIPAL].name)
     return response
 
 

@@ -12,6 +12,8 @@ from web.pages.charts import Series, columns, nice_top
 from web.pages.wording import counted
 
 MINUTES: Final = 60
+# Where everything happened lately, less is drawn, and larger.
+_WINDOWS: Final = (15, 30, MINUTES)
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -21,6 +23,7 @@ class Throughput:
 
     chart: Markup
     since: datetime
+    minutes: int
     top: float
     accepted: int
     paid: int
@@ -34,15 +37,17 @@ class Throughput:
 
 
 def throughput(minutes: Sequence[Minute], now: datetime) -> Throughput:
-    """The hour that ends now; minutes in which nothing happened are filled in."""
+    """The hour that ends now, or the part of it in which anything happened; other minutes are filled in."""
     latest = max([now.replace(second=0, microsecond=0), *(minute.at for minute in minutes)])
-    since = latest - (MINUTES - 1) * _MINUTE
+    oldest = min((minute.at for minute in minutes), default=latest - MINUTES * _MINUTE)
+    wide = next((each for each in _WINDOWS if oldest > latest - each * _MINUTE), MINUTES)
+    since = latest - (wide - 1) * _MINUTE
     known = {minute.at: minute for minute in minutes}
-    rows = [known.get(since + n * _MINUTE, Minute(since + n * _MINUTE)) for n in range(MINUTES)]
+    rows = [known.get(since + n * _MINUTE, Minute(since + n * _MINUTE)) for n in range(wide)]
     accepted, paid, failed = (sum(getattr(row, name) for row in rows) for name in ("accepted", "paid", "failed"))
     told = (
-        f"In the last hour {counted(accepted, 'payment')} came in, {paid:,} were paid and {failed:,} failed; "
-        f"the most in a minute: {max(row.paid for row in rows):,} paid."
+        f"In the last {counted(wide, 'minute')} {counted(accepted, 'payment')} came in, "
+        f"{paid:,} were paid and {failed:,} failed; the most in a minute: {max(row.paid for row in rows):,} paid."
     )
     ended = [
         Series("paid", "paid", [row.paid for row in rows]),
@@ -53,6 +58,7 @@ def throughput(minutes: Sequence[Minute], now: datetime) -> Throughput:
     return Throughput(
         chart=columns(ended, told=told, line=came, top=top),
         since=since,
+        minutes=wide,
         top=top,
         accepted=accepted,
         paid=paid,

@@ -26,9 +26,9 @@
   };
 
   // --- live parts ---------------------------------------------------------------------------------------------------
-  const SOONEST_MS = 250, AT_LATEST_MS = 10000, AGAIN_MS = 2000, SILENT_MS = 12000;
+  const SOONEST_MS = 250, SHARE = 5, AT_LATEST_MS = 10000, AGAIN_MS = 2000, SILENT_MS = 12000;
   const SERVER_AWAY = "The dashboard's server does not answer.";
-  let stream = null, refreshed = 0, waiting = null, heard = 0, opened = 0;
+  let stream = null, refreshed = 0, took = 0, waiting = null, heard = 0, opened = 0;
   const pulse = document.getElementById("pulse"), away = document.getElementById("away");
   const show = (state, word) => {
     if (!pulse || pulse.dataset.state === state) return;
@@ -65,10 +65,13 @@
       gone(true, SERVER_AWAY);
     } finally {
       asking = false;
+      took = Date.now() - refreshed;
     }
   };
   const changed = () => {
-    if (waiting === null) waiting = setTimeout(refresh, Math.max(0, refreshed + SOONEST_MS - Date.now()));
+    // A busy server is asked less often: the page takes a fifth of its time at most.
+    const soonest = refreshed + Math.max(SOONEST_MS, SHARE * took);
+    if (waiting === null) waiting = setTimeout(refresh, Math.max(0, soonest - Date.now()));
   };
   const gone = (is, cause) => {
     if (!away || away.hidden === !is) return;

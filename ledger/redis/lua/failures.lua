@@ -5,8 +5,8 @@
 
   KEYS[1]  prefix of all the ledger's keys
   ARGV     portals; a few hundred, so that the server is nobody's alone for long
-  Returns  {portal, failed, when the latest of them did in ms, 1 when its codes are counted, code, payments, when the
-           latest of them failed in ms, ...} per lane with failed ones; what has no list of its own has the code ''
+  Returns  {portal, 1 when its codes are counted, code, payments, when the latest of them failed in ms, ...} per lane with
+           failed ones; what has no list of its own has the code '', and so has everything that is not counted
 ]]
 local function latest(key)
   local newest = redis.call('ZRANGE', key, -1, -1)[1]
@@ -14,16 +14,17 @@ local function latest(key)
 end
 
 local function told(portal)
-  local failed = P .. 'failed:' .. portal
-  local counted = is_counted(portal)
-  if not counted then redis.call('SADD', UNCOUNTED, portal) end
-  local answer = {portal, redis.call('ZCARD', failed), latest(failed), counted and 1 or 0}
-  local codes = counted and redis.call('SMEMBERS', codes_of(portal)) or {}
-  if counted then codes[#codes + 1] = '' end
-  for _, code in ipairs(codes) do
-    local number = redis.call('ZCARD', coded(portal, code))
-    if number > 0 then
-      for _, value in ipairs({code, number, latest(coded(portal, code))}) do answer[#answer + 1] = value end
+  local counted, counts = is_counted(portal)
+  if not counted then
+    redis.call('SADD', UNCOUNTED, portal)
+    return {portal, 0, '', redis.call('ZCARD', P .. 'failed:' .. portal), latest(P .. 'failed:' .. portal)}
+  end
+  local answer, before = {portal, 1}, #coded(portal, '')
+  for n = 1, #counts, 2 do
+    if counts[n + 1] > 0 then
+      answer[#answer + 1] = string.sub(counts[n], before + 1)
+      answer[#answer + 1] = counts[n + 1]
+      answer[#answer + 1] = latest(counts[n])
     end
   end
   return answer
@@ -31,7 +32,10 @@ end
 
 local answer = {}
 for _, portal in ipairs(ARGV) do
-  if redis.call('EXISTS', P .. 'failed:' .. portal) == 1 then trim(portal) end
-  if redis.call('EXISTS', P .. 'failed:' .. portal) == 1 then answer[#answer + 1] = told(portal) end
+  if redis.call('EXISTS', P .. 'failed:' .. portal) == 1 then
+    trim(portal)
+    local row = told(portal)
+    if (row[4] or 0) > 0 then answer[#answer + 1] = row end
+  end
 end
 return answer

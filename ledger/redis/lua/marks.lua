@@ -110,13 +110,19 @@ local function failure_keys(portal)
   return keys
 end
 
--- Whether the lists by code have what the list of failed ones has. Versions that do not know them leave them as they
--- are; `tally` puts that right.
+-- Whether the lists by code have what the list of failed ones has, and how many each: {key, payments, ...}. Versions
+-- that do not know them leave them as they are; `tally` puts that right.
 local function is_counted(portal)
-  local failed, keys, listed = P .. 'failed:' .. portal, failure_keys(portal), 0
-  for n = 2, #keys do listed = listed + redis.call('ZCARD', keys[n]) end
-  if listed ~= redis.call('ZCARD', failed) then return false end
+  local failed, keys, listed, counts = P .. 'failed:' .. portal, failure_keys(portal), 0, {}
+  for n = 2, #keys do
+    local number = redis.call('ZCARD', keys[n])
+    listed = listed + number
+    counts[#counts + 1] = keys[n]
+    counts[#counts + 1] = number
+  end
+  if listed ~= redis.call('ZCARD', failed) then return false, counts end
   local newest = redis.call('ZRANGE', failed, -1, -1)[1]
   local code = newest and redis.call('HGET', P .. 'p:' .. newest, 'g')
-  return not code or (redis.call('ZSCORE', coded(portal, code), newest) or redis.call('ZSCORE', keys[2], newest)) ~= false
+  if not code or redis.call('ZSCORE', coded(portal, code), newest) then return true, counts end
+  return redis.call('ZSCORE', keys[2], newest) ~= false, counts
 end

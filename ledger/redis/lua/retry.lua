@@ -17,7 +17,7 @@ end
 
 -- How it was sent and failed is what the next sending and end will overwrite.
 local function note_failure()
-  local sent = record.t and entry(record, 's', record.t, record.c .. '.')
+  local sent = record.t and record.c and entry(record, 's', record.t, record.c .. '.')
   if sent and not string.find(record.H or '', sent, 1, true) then note(id, record, sending(record)) end
   note(id, record, entry(record, 'f', record.f, code_in(record.n and 'O' or 'P', record.g)), entry(record, 'q', NOW, 'O'))
 end

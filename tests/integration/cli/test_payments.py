@@ -43,6 +43,9 @@ def test_a_refused_payment_ends_with_1_and_its_reason(terminal: Terminal):
     portal.change(pay_systems=[{"id": 99, "kind": "rest"}])
     dry = terminal.json("retry", failed["id"], "--dry-run")
     assert (dry.code, dry.document["changed"]) == (0, False)
+    [counted] = terminal.json("stats", "--portal", portal.key).document["failures"]
+    assert (counted["code"], counted["count"], counted["counting"]) == (failed["error"]["code"], 1, False)
+    assert failed["error"]["code"] in terminal("stats", "--portal", portal.key).out
     all_failed = ("retry", "--state", "failed", "--portal", portal.key)
     assert terminal.json(*all_failed, "--code", "ANOTHER", "--dry-run").documents == []
     [would] = terminal.json(*all_failed, "--code", failed["error"]["code"], "--dry-run").documents
@@ -56,6 +59,7 @@ def test_a_refused_payment_ends_with_1_and_its_reason(terminal: Terminal):
     ]
     assert retried["evidence"] == "payment.retry, failed -> queued, done"
     assert retried["state"] == "queued"
+    assert retried["by"] != "person"
 
 
 def test_a_request_that_cannot_be_accepted_ends_with_1(terminal: Terminal):
@@ -93,9 +97,11 @@ def test_an_invoice_in_doubt_ends_with_3(terminal: Terminal):
     said = terminal.json("pay", "7", "--portal", portal.key, "--pay-system", "1", "--wait", "--timeout", "1.5")
     assert said.code == 3
     assert said.document["status"] == "in_doubt"
-    now = terminal.json("inspect", said.document["id"]).document["transitions"][-1]
-    assert (now["at"], now["state"]) == (None, "in_doubt")
-    assert "without a trustworthy answer" in now["evidence"]
+    way = terminal.json("inspect", said.document["id"]).document["transitions"]
+    [doubt] = [step for step in way if step["state"] == "in_doubt"]
+    assert (doubt["at"] is not None, doubt["cause"]) == (True, "no_answer")
+    assert "no trustworthy answer came" in doubt["evidence"]
+    assert "no trustworthy answer came" in terminal("inspect", said.document["id"]).out
     assert "read back" in terminal.json("inspect", said.document["id"]).document["next"]
 
 

@@ -35,6 +35,11 @@ def test_a_payment_by_http_is_paid_at_its_portal(house: House, web: Web, portal:
     url = pay(web, portal, 2, pay_system_id=1).headers["Location"]
     shown = eventually_sync(lambda: (done := web.ask("GET", url).body)["status"] == "paid" and done)
     assert (shown["evidence"], shown["duplicate"], shown["attempts"]) == ("read_back", False, 1)
+    assert [(step["state"], step["cause"]) for step in shown["transitions"]] == [
+        ("queued", "accepted"),
+        ("sending", "claimed"),
+        ("paid", "proven"),
+    ]
     assert (portal.tally.paid, portal.tally.effects) == (1, 1)
     worker.kill()  # the other tests settle by themselves
     again = pay(web, portal, 2, pay_system_id=1)

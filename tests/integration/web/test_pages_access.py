@@ -254,6 +254,15 @@ async def test_the_way_back_leads_nowhere_else(path: str, lobby: Lobby):
     assert page.headers["Location"] == "/"
 
 
+async def test_a_link_in_a_message_leads_to_the_page(lobby: Lobby):
+    """A browser keeps a strict cookie back from there: the page is asked for once more, by ourselves."""
+    page = await lobby.browser().get("/sample?x=%0d%0a1", **{"Sec-Fetch-Site": "cross-site"})
+    assert (page.status, page.headers["Refresh"]) == (200, "0; url=/sample?x=%0D%0A1")
+    assert "reached" not in page.text
+    page = await lobby.browser().get("/sample", **{"Sec-Fetch-Site": "same-origin"})
+    assert page.status == 303
+
+
 async def test_without_a_token_this_machine_sees_everything_and_is_told_so(
     redis_url: str, a_settings: Callable[..., Settings]
 ):

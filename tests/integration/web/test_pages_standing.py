@@ -1,17 +1,20 @@
 """Overview, workers and audit: what they say of a ledger, its workers and its history."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from access.audit import Ending, Intent, Origin, Outcome
 from access.roles import Role
 from config.settings import Settings
+from ledger.figures import Minute
 from ledger.payment import State
 from metrics.life import Doing, SignsOfLife
 from tests.conformance.ledger.world import an_ask
 from tests.integration.web.pages_house import Browser, Lobby, a_lobby
 from web.pages.condition import Figures, safe_steps, verdict
+from web.pages.throughput import throughput
 
 
 def figures(**changes: object) -> Figures:
@@ -91,6 +94,19 @@ async def test_the_overview_has_figures_holds_and_remedies(lobby: Lobby, browser
     assert 'href="/portals/acme"' in page.text
 
 
+@pytest.mark.parametrize(("oldest", "wide"), [(0, 15), (14, 15), (15, 30), (30, 60), (59, 60)])
+def test_the_chart_is_of_the_hour_or_of_the_part_of_it_that_matters(oldest: int, wide: int):
+    """Minutes in which nothing happened are drawn as well; the sums and the text are those of what is drawn."""
+    now = datetime(2026, 11, 25, 3, 0, 30, tzinfo=UTC)
+    minutes = [Minute(now.replace(second=0) - timedelta(minutes=oldest), accepted=7, paid=5, failed=2)]
+    drawn = throughput(minutes, now)
+    assert (drawn.minutes, drawn.accepted, drawn.paid, drawn.failed, drawn.any) == (wide, 7, 5, 2, True)
+    assert 'role="img"' in drawn.chart
+    assert f"In the last {wide} minutes 7 payments came in, 5 were paid and 2 failed" in drawn.chart
+    assert drawn.chart.count("<rect") == 2
+    assert not throughput([], now).any
+
+
 async def test_workers_are_told_with_their_state_work_and_version(lobby: Lobby, browser: Browser):
     """One of an older version tells less, and is shown all the same."""
     signs = SignsOfLife(lobby.parts.redis)
@@ -119,20 +135,27 @@ async def test_the_audit_goes_on_page_by_page_without_losing_an_entry(lobby: Lob
         )
         begun = await audit.begin(intent)
         await audit.end(begun, Ending(outcome=Outcome.REFUSED if n == 80 else Outcome.DONE, why=f"why {n:03}"))
-    seen: list[str] = []
-    path: str | None = "/audit"
-    while path is not None:
-        page = await browser.get(path)
-        assert "unfinished" not in page.text
-        seen += _between(page.text, 'href="/portals/', '"')
-        path = next(iter(_between(page.text, 'href="', '" rel="next"')), None)
-        path = path.rpartition('href="')[2].replace("&amp;", "&") if path else None
+    pages = await _followed(browser, "/audit")
+    assert not any("unfinished" in text for text in pages)
+    seen = [key for text in pages for key in _between(text, 'href="/portals/', '"')]
     assert seen == [f"s{n:03}" for n in reversed(range(130))]
-    one = await browser.get("/audit?who=WHO-0&what=portal&subject=s080")
-    assert _between(one.text, 'href="/portals/', '"') == ["s080"]
-    assert "refused" in one.text
+    one = "".join(await _followed(browser, "/audit?who=WHO-0&what=portal&subject=s080"))
+    assert _between(one, 'href="/portals/', '"') == ["s080"]
+    assert "refused" in one
     assert "Nothing like it" in (await browser.get("/audit?what=token.create")).text
     assert (await browser.get("/audit?before=x%0a")).status == 200
+
+
+async def _followed(browser: Browser, path: str) -> list[str]:
+    """All pages of a list; one may be short, or empty, where this machine is slow."""
+    pages: list[str] = []
+    while path:
+        page = await browser.get(path)
+        assert page.status == 200
+        pages.append(page.text)
+        onwards = [text.rpartition('href="')[2] for text in _between(page.text, 'class="pager"', '" rel="next"')]
+        path = onwards[0].replace("&amp;", "&") if onwards else ""
+    return pages
 
 
 def _between(text: str, left: str, right: str) -> list[str]:
