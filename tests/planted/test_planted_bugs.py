@@ -20,6 +20,7 @@ from tests.planted.credentials import CREDENTIAL_BUGS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
+from tests.planted.pages import OF_PAGES
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -33,6 +34,7 @@ BUGS = (
     *OF_WATCHERS,
     *OF_ACCESS,
     *OF_COMMANDS,
+    *OF_PAGES,
     *OF_HISTORY,
 )
 ROOT = Path(__file__).parents[2]
