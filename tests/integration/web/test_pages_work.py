@@ -366,6 +366,14 @@ async def test_a_filter_is_redriven_and_what_does_not_match_is_left_alone(
     assert all(each.why == WHY and each.origin == "web" and each.outcome is Outcome.DONE for each in portions)
 
 
+async def test_the_audit_counts_the_payments_of_a_large_change(lobby: Lobby, operator: Browser):
+    """A hundred names with a state each would hide everything else; who wants one finds it by its name."""
+    names = await made(lobby, REFUSED, *range(1, 13))
+    await run_through(operator, "/bulk/retry?portal=acme")
+    assert "12 failed" in told(await operator.get("/audit"))
+    assert "12 queued" in told(await operator.get(f"/audit?subject={names[5]}"))
+
+
 async def test_a_run_needs_a_reason(lobby: Lobby, operator: Browser):
     """Without one nothing is changed."""
     [name] = await made(lobby, REFUSED, 1)
