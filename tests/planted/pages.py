@@ -5,6 +5,7 @@ from typing import Final
 from tests.planted.bugs import a_bug
 
 WORK: Final = "tests/integration/web/test_pages_work.py::"
+RUNS: Final = "tests/integration/web/test_pages_runs.py::"
 
 OF_PAGES: Final = (
     a_bug(
@@ -12,15 +13,15 @@ OF_PAGES: Final = (
         "web/pages/bulk.py",
         "sought = Sought(code=self.code, since=self.since, until=self.until)",
         "sought = Sought(code=self.code, since=self.since)",
-        WORK + "test_a_filter_is_redriven_and_what_does_not_match_is_left_alone",
-        WORK + "test_all_that_wait_are_cancelled_and_all_doubts_are_read",
+        RUNS + "test_a_filter_is_redriven_and_what_does_not_match_is_left_alone",
+        RUNS + "test_all_that_wait_are_cancelled_and_all_doubts_are_read",
     ),
     a_bug(
         "what others wrote turns the text around it",
         "web/pages/phrases.py",
         "sign if sign.isprintable() else",
         "sign if sign else",
-        WORK + "test_text_of_others_is_shown_as_text",
+        RUNS + "test_text_of_others_is_shown_as_text",
     ),
     a_bug(
         "a search finds the payments of foreign portals",
