@@ -29,6 +29,7 @@ async def fill(ledger: RedisLedger, portal: str, endings: Sequence[tuple[Verdict
     for verdict, count in endings:
         left = count
         while left:
+            await ledger.renew([lease])  # many take longer than a lease
             claim = await ledger.claim(lease, min(left, _SETTLED_AT_ONCE))
             await ledger.settle(lease, [_decided(payment, verdict) for payment in claim.payments])
             left -= len(claim.payments)

@@ -25,6 +25,7 @@ from tests.planted.http import HTTP_BUGS
 from tests.planted.reconciling import OF_RECONCILING
 from tests.planted.servers import OF_SERVERS
 from tests.planted.upgrade import OF_UPGRADES
+from tests.planted.pages import OF_PAGES
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
@@ -42,6 +43,7 @@ BUGS = (
     *OF_RECONCILING,
     *OF_THE_DEPLOYMENT,
     *OF_UPGRADES,
+    *OF_PAGES,
     *OF_HISTORY,
     *OF_SERVERS,
 )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
@@ -22,6 +23,8 @@ _LONGEST: Final = 100
 # Rows that are read in one trip: an entry has two.
 _FEW: Final = 2 * _PAGE + 10
 _MANY: Final = 500
+# More payments of one change than this are counted by state.
+_SHOWN: Final = 8
 MARKS: Final[Mapping[str, str]] = {
     Outcome.DONE: "ok",
     Outcome.PARTLY: "warn",
@@ -86,6 +89,9 @@ def _told(value: object) -> str:
     """What stood there before or after, as a text."""
     if value is None:
         return ""
+    if isinstance(value, Mapping) and len(value) > _SHOWN:  # the states of a bulk change, by payment
+        counts = Counter(map(str, value.values()))
+        return ", ".join(f"{count:,} {word}" for word, count in counts.most_common(_SHOWN))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,5 +1,6 @@
 """Filters of the working pages: what somebody wrote made visible, addresses, and words for proofs."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -8,6 +9,7 @@ from markupsafe import Markup, escape
 
 from ledger.payment import CODE_LIMIT, Evidence
 
+_MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?")
 _PROOFS: Final = {
     Evidence.READ_BACK: "read back: PAYED = Y was seen",
     Evidence.RESPONSE: "claimed: the portal said true, reading is not permitted",
@@ -31,8 +33,9 @@ def in_path(text: object) -> str:
 
 
 def for_field(text: str) -> str:
-    """A moment as the field of a browser takes it."""
-    return text.replace("+00:00", "").removesuffix("Z")
+    """A moment as the field of a browser takes it; nothing for what is none."""
+    moment = text.replace("+00:00", "").removesuffix("Z")
+    return moment if _MOMENT.fullmatch(moment) else ""
 
 
 def ticked(text: str) -> Markup:

@@ -1,26 +1,32 @@
 """The working pages: what they show, and that their actions are the ledger's own and rows of the audit."""
 
-import html
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from access.audit import Entry, Outcome
+from access.audit import Outcome
 from access.roles import Role
 from config.settings import Settings
-from ledger.payment import Destination, Evidence, Handle, NewPayment, Payment, PortalKey, Refusal, State
-from ledger.verdict import Decision, Failed, InDoubt, Paid, Unreadable, Verdict
-from tests.integration.web.pages_house import Browser, Lobby, Page, a_lobby
-from web.pages import bulk
-
-PAID = Paid(Evidence.READ_BACK)
-REFUSED = Failed(Refusal("ERROR_CHECK_FAILURE", "Pay system with ID=99 not found"))
-OTHER = Failed(Refusal("SOMETHING_NEW", "no"))
-UNSURE = InDoubt(1000.0)
-SETTLED = InDoubt(0.0)
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp\x07" + "W" * 300
-WHY = "because it was mended"
+from ledger.payment import Destination, State
+from tests.integration.web.pages_house import Browser, Lobby, a_lobby
+from tests.integration.web.work_house import (
+    HOSTILE,
+    OTHER,
+    PAID,
+    REFUSED,
+    SETTLED,
+    UNSURE,
+    WHY,
+    an_ask,
+    audit_of,
+    drive,
+    fields_of,
+    linked,
+    made,
+    state_of,
+    told,
+)
 
 
 @pytest.fixture
@@ -36,61 +42,6 @@ async def lobby(redis_url: str, a_settings: Callable[..., Settings]) -> AsyncIte
 async def operator(lobby: Lobby) -> Browser:
     """Somebody who may change things."""
     return await lobby.signed_in(Role.OPERATOR)
-
-
-async def made(
-    lobby: Lobby, verdict: Verdict | None, *invoices: int, portal: str = "acme", **changes: object
-) -> list[str]:
-    """New payments, ended as it is said; without a verdict they stay queued."""
-    ledger = lobby.parts.ledger
-    await ledger.add_lane(portal)
-    asks = [_ask(f"{portal}-{n}", portal, n, **changes) for n in invoices]
-    await ledger.open(asks)
-    if verdict is not None:
-        await drive(lobby, verdict, len(asks), portal)
-    return [ask.id for ask in asks]
-
-
-def _ask(name: str, portal: str, invoice: int, **changes: object) -> NewPayment:
-    plain: dict[str, object] = {"pay_system_id": 31}
-    return NewPayment(id=Handle(name), portal=PortalKey(portal), invoice_id=invoice, **(plain | changes))  # type: ignore[arg-type]  # the tests name real fields
-
-
-async def drive(lobby: Lobby, verdict: Verdict, count: int, portal: str = "acme") -> Sequence[Payment]:
-    """Claim the oldest payments of a lane and settle them."""
-    ledger = lobby.parts.ledger
-    leases, _ = await ledger.take("test-driver", 100)
-    [lease] = [each for each in leases if each.portal == portal]
-    claim = await ledger.claim(lease, count)
-    assert len(claim.payments) == count
-    settled = await ledger.settle(lease, [Decision(row, verdict) for row in claim.payments])
-    for each in leases:
-        await ledger.release(each, 0)
-    return [entry.payment for entry in settled]
-
-
-async def state_of(lobby: Lobby, name: str) -> State:
-    """Where a payment stands."""
-    [row] = await lobby.parts.ledger.find([name])
-    assert row is not None
-    return row.state
-
-
-async def audit_of(lobby: Lobby, what: str) -> list[Entry]:
-    """The changes of this name, newest first."""
-    return [each async for each in lobby.parts.audit.entries(3600) if each.what == what]
-
-
-def told(page: Page) -> str:
-    """What a reader sees of a page."""
-    text = re.sub(r"<(script|style)\b.*?</\1>", " ", page.text, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", text)))
-
-
-def linked(page: Page, text: str) -> str:
-    """Where the link with this text leads."""
-    found = re.findall(r'<a [^>]*href="([^"]*)"[^>]*>([^<]*)</a>', page.text)
-    return html.unescape(next(href for href, inner in found if text in html.unescape(inner)))
 
 
 # --- portals ---
@@ -149,8 +100,8 @@ async def test_a_portal_is_held_with_a_reason_and_resumed(lobby: Lobby, operator
 
 async def test_a_payment_is_found_by_whatever_one_has_of_it(lobby: Lobby, operator: Browser):
     """Invoice, id, handle and key lead straight to it; a code and filters to a list."""
-    await lobby.parts.ledger.open([_ask("p-1", "acme", 17, idempotency_key="order 17/a")])
-    await lobby.parts.ledger.open([_ask("p-2", "acme", 17)])
+    await lobby.parts.ledger.open([an_ask("p-1", "acme", 17, idempotency_key="order 17/a")])
+    await lobby.parts.ledger.open([an_ask("p-2", "acme", 17)])
     await drive(lobby, REFUSED, 1)
     for text in ("17", "p-1", "p-2", "order 17/a"):
         page = await operator.get(f"/payments?q={text.replace(' ', '+').replace('/', '%2F')}")
@@ -216,7 +167,7 @@ async def test_who_joined_and_who_is_told_stands_on_the_page(lobby: Lobby, opera
     """Handles, keys, and the host of a callback without its address."""
     there = Destination("shop.example", "https://shop.example/told?token=c4nary")
     await made(lobby, None, 1, callback=there, idempotency_key="mine")
-    await lobby.parts.ledger.open([_ask("second", "acme", 1)])
+    await lobby.parts.ledger.open([an_ask("second", "acme", 1)])
     page = await operator.get("/payments/acme-1")
     assert all(each in told(page) for each in ("mine", "second", "shop.example", "when it ends"))
     assert "c4nary" not in page.text
@@ -316,192 +267,3 @@ async def test_a_doubt_is_unpaid_after_its_quiet_time_and_read_on_request(lobby:
     assert await state_of(lobby, second) is State.IN_DOUBT
     page = await operator.send(f"/payments/{first}", f"/payments/{first}/verify", {})
     assert page.status == 409
-
-
-# --- bulk changes ---
-
-
-async def run_through(browser: Browser, path: str, because: str = WHY) -> Page:
-    """Begin a run on its preview and go on as its page does, to the end."""
-    page = await browser.get(path)
-    while True:
-        fields = fields_of(page)
-        page = await browser.post(path.partition("?")[0], {**fields, "because": because})
-        assert page.status == 200, told(page)
-        if "data-goes-on" not in page.text:
-            return page
-
-
-def fields_of(page: Page) -> dict[str, str]:
-    """The hidden fields of the form that changes something."""
-    form = page.text[page.text.rindex('<form method="post" action="/bulk/') :]
-    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form)
-    return {name: html.unescape(value) for name, value in found}
-
-
-async def test_a_filter_is_redriven_and_what_does_not_match_is_left_alone(
-    lobby: Lobby, operator: Browser, monkeypatch: pytest.MonkeyPatch
-):
-    """In steps, each payment in a row of the audit with the reason; the others, and what comes later, stay failed."""
-    monkeypatch.setattr(bulk, "STEP_S", 0.0)
-    monkeypatch.setattr(bulk, "PORTION", 4)
-    ours = await made(lobby, REFUSED, *range(1, 11))
-    others = [*await made(lobby, OTHER, 20, 21), *await made(lobby, REFUSED, 1, portal="globex")]
-    path = "/bulk/retry?portal=acme&code=ERROR_CHECK_FAILURE"
-    preview = await operator.get(path)
-    assert "Retry 10 payments" in told(preview)
-    assert {await state_of(lobby, name) for name in ours} == {State.FAILED}
-    late = await made(lobby, REFUSED, 30)
-    page = await operator.post("/bulk/retry", {**fields_of(preview), "because": WHY})
-    assert "4 queued again, 4 of 10 looked at" in told(page)
-    while "data-goes-on" in page.text:
-        page = await operator.post("/bulk/retry", fields_of(page))
-    assert "10 queued again" in told(page)
-    assert {await state_of(lobby, name) for name in ours} == {State.QUEUED}
-    assert {await state_of(lobby, name) for name in [*others, *late]} == {State.FAILED}
-    portions = [
-        each for each in await audit_of(lobby, "payment.retry") if ours[0] in each.subjects or len(each.subjects) > 1
-    ]
-    assert sorted(name for each in portions for name in each.subjects) == sorted(ours)
-    assert all(each.why == WHY and each.origin == "web" and each.outcome is Outcome.DONE for each in portions)
-
-
-async def test_a_run_needs_a_reason(lobby: Lobby, operator: Browser):
-    """Without one nothing is changed."""
-    [name] = await made(lobby, REFUSED, 1)
-    preview = await operator.get("/bulk/retry?portal=acme")
-    page = await operator.post("/bulk/retry", {**fields_of(preview), "because": "  "})
-    assert page.status == 422
-    assert await state_of(lobby, name) is State.FAILED
-
-
-async def test_what_cannot_be_retried_is_counted_with_its_reason(lobby: Lobby, operator: Browser):
-    """Another payment of its invoice is open: the ledger refuses, and the summary says so."""
-    [first] = await made(lobby, REFUSED, 1)
-    await lobby.parts.ledger.open([_ask("again", "acme", 1)])
-    await made(lobby, None, 2)
-    page = await run_through(operator, "/bulk/retry?portal=acme")
-    assert "0 queued again" in told(page)
-    assert "1 stayed as they were: Another payment of this invoice is open or paid" in told(page)
-    assert await state_of(lobby, first) is State.FAILED
-    entry = next(each for each in await audit_of(lobby, "payment.retry") if first in each.subjects)
-    assert entry.outcome is Outcome.REFUSED
-
-
-async def test_all_that_wait_are_cancelled_and_all_doubts_are_read(lobby: Lobby, operator: Browser):
-    """The other two verbs; what a page was shown before does not count for what came after it."""
-    await made(lobby, UNSURE, 1, 2)
-    names = await made(lobby, None, 3, 4, 5)
-    preview = await operator.get("/bulk/cancel?portal=acme")
-    [late] = await made(lobby, None, 6)
-    page = await operator.post("/bulk/cancel", {**fields_of(preview), "because": WHY})
-    assert "3 withdrawn" in told(page)
-    assert {await state_of(lobby, name) for name in names} == {State.CANCELLED}
-    assert await state_of(lobby, late) is State.QUEUED
-    page = await run_through(operator, "/bulk/verify")
-    assert "2 to be read now" in told(page)
-
-
-async def test_what_was_ever_sent_is_read_before_a_redrive_sends_it(lobby: Lobby, operator: Browser):
-    """The claim of a retried payment is refused until its read-back has said unpaid."""
-    await made(lobby, REFUSED, 1)
-    await run_through(operator, "/bulk/retry?portal=acme")
-    leases, _ = await lobby.parts.ledger.take("test-driver", 1)
-    claim = await lobby.parts.ledger.claim(leases[0], 10)
-    assert claim.payments == ()
-    assert [row.id for row in await lobby.parts.ledger.doubts(leases[0], 10)] == ["acme-1"]
-
-
-# --- who may, and what somebody else wrote ---
-
-FORMS = [
-    "/portals/acme/hold",
-    "/portals/acme/resume",
-    "/payments/acme-1/retry",
-    "/payments/acme-1/cancel",
-    "/payments/acme-1/verify",
-    "/payments/acme-1/resolve",
-    "/bulk/retry",
-    "/bulk/cancel",
-    "/bulk/verify",
-    "/reconcile",
-]
-PAGES = [
-    "/portals",
-    "/portals/acme",
-    "/payments",
-    "/payments?state=failed",
-    "/payments/acme-1",
-    "/failures",
-    "/doubts",
-    "/bulk/retry",
-    "/bulk/verify",
-    "/reconcile",
-]
-
-
-async def test_a_viewer_sees_everything_and_changes_nothing(lobby: Lobby):
-    """No button, and no way around it."""
-    [name] = await made(lobby, REFUSED, 1)
-    viewer = await lobby.signed_in(Role.VIEWER)
-    for path in PAGES:
-        page = await viewer.get(path)
-        assert page.status == 200, path
-        assert not [
-            form for form in re.findall(r'<form method="post" action="([^"]*)"', page.text) if form != "/sign-out"
-        ], path
-    for action in FORMS:
-        page = await viewer.post(action, {"form_key": page_key(await viewer.get("/portals")), "because": WHY})
-        assert page.status == 403, action
-    assert await state_of(lobby, name) is State.FAILED
-
-
-def page_key(page: Page) -> str:
-    """The session's form key."""
-    return page.form_key
-
-
-@pytest.mark.parametrize("action", FORMS)
-async def test_a_form_without_its_key_changes_nothing(lobby: Lobby, operator: Browser, action: str):
-    """A page of elsewhere cannot send one."""
-    await made(lobby, REFUSED, 1)
-    assert (await operator.post(action, {"because": WHY, "portal": "acme"})).status == 403
-    assert await state_of(lobby, "acme-1") is State.FAILED
-
-
-async def test_text_of_others_is_shown_as_text(lobby: Lobby, operator: Browser):
-    """Codes, texts, keys, reasons and holds; what cannot be seen is told as its code."""
-    await made(lobby, Failed(Refusal(HOSTILE, HOSTILE)), 1)
-    [name] = await made(lobby, UNSURE, 2)
-    await lobby.parts.ledger.read_again([name])
-    leases, _ = await lobby.parts.ledger.take("test-driver", 1)
-    [row] = await lobby.parts.ledger.find([name])
-    assert row is not None
-    await lobby.parts.ledger.settle(leases[0], [Decision(row, Unreadable(Refusal(HOSTILE, HOSTILE), 100.0))])
-    await lobby.parts.ledger.release(leases[0], 0)
-    await lobby.parts.ledger.hold("acme", HOSTILE, HOSTILE, remedy=HOSTILE)
-    for path in [
-        *PAGES,
-        f"/payments/{name}",
-        f"/payments?q={'x' * 300}",
-        "/payments?q=%3Cscript%3E",
-        "/portals?from=%3Cscript%3E",
-    ]:
-        page = await operator.get(path)
-        assert page.status in (200, 422), path
-        assert "<script>alert" not in page.text, path
-        assert "<img src=x" not in page.text, path
-        assert "\u202e" not in page.text, path
-        assert "\x07" not in page.text, path
-        assert "style=" not in page.text, path
-        assert not re.search(
-            r"\son\w+=", re.sub(r"&[^;]*;", "", page.text).split("<main", 1)[1].replace("onerror=alert", "")
-        ), path
-
-
-@pytest.mark.parametrize("path", PAGES)
-async def test_a_page_is_whole_while_there_is_nothing(operator: Browser, path: str):
-    """An empty ledger has pages as well."""
-    page = await operator.get(path)
-    assert page.status == (404 if path == "/payments/acme-1" else 200)
-    assert "</html>" in page.text
