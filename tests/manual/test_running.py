@@ -30,6 +30,7 @@ ENDS = {
     "b24pay portal check": (0, 1, 3, 4),  # globex has no pay system of that number
     "--handler my_handler": (0, 1),  # refused where the invoice has an open payment already
     "b24pay health": (0, 1),
+    "b24pay reconcile": (0, 3),  # 3: the ledger and the portal differ
 }
 # What a page calls 0b2f6a1e or PAYMENT: in which state the command beside it wants it.
 STATES = {
