@@ -63,7 +63,8 @@ class World:
         Celery(broker=url, backend=url, set_as_current=False).send_task(
             "tasks.pay_invoice", kwargs=fields, queue="payments", task_id=name
         )
-        eventually_sync(lambda: self.state_of(name) == state, within_s=30)
+        # A lost answer makes the lane pause, each time longer, and the next payment waits for that.
+        eventually_sync(lambda: self.state_of(name) == state, within_s=150)
         return name
 
     def state_of(self, name: str) -> str | None:
