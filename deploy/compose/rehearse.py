@@ -78,9 +78,9 @@ class Rehearsal:
     def up(self) -> None:
         """Server and two workers, a token, then the rest: the lines of README and docs/deployment.md."""
         began = time.monotonic()
-        self.engine.compose("up", "-d", "--wait", "redis", "worker")
+        self.engine.up("redis", "worker")
         self.door.token = self.b24pay("token", "create", "rehearsal", "--role", "operator").strip()
-        self.engine.compose("up", "-d", "--wait")
+        self.engine.up()
         self.b24pay("portal", "add", "acme", given=WEBHOOK)
         self.door.find()
         # Each pay takes its time, so that there is always something in flight to be harmed.
@@ -134,7 +134,7 @@ class Rehearsal:
 
     def scale(self, number: int) -> None:
         """So many workers, the running ones untouched."""
-        self.engine.compose("up", "-d", "--no-recreate", "--wait", "--scale", f"worker={number}", "worker")
+        self.engine.up("--no-recreate", "--scale", f"worker={number}", "worker")
         if len(self.engine.ids("worker")) != number:
             raise Failed(f"{len(self.engine.ids('worker'))} workers run and not {number}")
         self.say(f"{number} workers")

@@ -67,6 +67,19 @@ class Engine:
         """`docker compose --profile emulator …` in the rehearsal's project; its stdout."""
         return self.run(*self._compose, "--profile", "emulator", *words, **options)
 
+    def up(self, *words: str, within_s: float = 300) -> None:
+        """`up -d --wait …`, asked again while a container is called ill: on a machine that is busy that passes."""
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                self.compose("up", "-d", "--wait", *words)
+            except Failed as error:
+                if "unhealthy" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(5)
+            else:
+                return
+
     def script(self, name: str, *words: str) -> None:
         """Run one of the scripts beside this file, as an operator does."""
         self.environ["COMPOSE"] = " ".join([*self._compose, "--profile", "emulator"])
