@@ -22,7 +22,7 @@ pytestmark = pytest.mark.whole
 PORTALS, EACH = 4, 500
 STREAMED = 50  # of each portal, one by one while the primary is gone
 # Not a promise but the end of patience, on shared cores; the figure is printed. It has in it: until the
-# sentinels agree (2 s), until everybody has found the new primary, and the quiet time of QUICK (4 s; 135 s by default),
+# sentinels agree (2 s), until everybody has found the new primary, and the quiet time of QUICK (9 s; 125 s by default),
 # in which what a lost history may have sent is waited for (decision 0016).
 LONGEST_PAUSE_S = 60.0
 FREE = {"plan": "none", "operating_limit_s": None, "latency_s": 0.4}

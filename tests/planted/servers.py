@@ -11,8 +11,8 @@ OF_SERVERS: Final = (
     a_bug(
         "a right that is missing within a step is taken for a fault of ours",
         "config/advice.py",
-        'r"NOPERM|ACL failure in script|[Nn]o permissions to access"',
-        'r"NOPERM"',
+        "if _NOT_PERMITTED.search(text) or _USER.search(text) or _NAME in",
+        "if _NAME in",
         ADVICE + "test_known_refusals_have_a_next_step",
     ),
     a_bug(
