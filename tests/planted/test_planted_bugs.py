@@ -22,10 +22,10 @@ from tests.planted.documents import OF_DOCUMENTS
 from tests.planted.far_side import OF_THE_FAR_SIDE
 from tests.planted.history import OF_HISTORY
 from tests.planted.http import HTTP_BUGS
+from tests.planted.pages import OF_PAGES
 from tests.planted.reconciling import OF_RECONCILING
 from tests.planted.servers import OF_SERVERS
 from tests.planted.upgrade import OF_UPGRADES
-from tests.planted.pages import OF_PAGES
 from tests.planted.watchers import OF_WATCHERS
 from tests.planted.watching import OF_WATCHING
 
