@@ -63,7 +63,7 @@ def _of_places(root: Path) -> Iterator[str]:
         path = root / name
         if not path.is_file():
             continue
-        said = set(re.findall(rf'{pattern}(\d[^"\s]*)', path.read_text(encoding="utf-8"), re.MULTILINE))
+        said = set(re.findall(rf'{pattern}(\d[^"\s}}]*)', path.read_text(encoding="utf-8"), re.MULTILINE))
         if said != {before}:
             yield f"{name} says {', '.join(sorted(said)) or 'no version'}, and pyproject.toml {before}"
 
@@ -75,7 +75,7 @@ def prepare(root: Path, version: str) -> None:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             path.write_text(
-                re.sub(rf'({pattern})\d[^"\s]*', rf"\g<1>{version}", text, flags=re.MULTILINE), encoding="utf-8"
+                re.sub(rf'({pattern})\d[^"\s}}]*', rf"\g<1>{version}", text, flags=re.MULTILINE), encoding="utf-8"
             )
     changelog = root / "CHANGELOG.md"
     today = datetime.now(tz=UTC).date().isoformat()

@@ -23,7 +23,7 @@ PRODUCER, WORKER, WEB, OPERATOR = ROLES = "b24pay-producer", "b24pay-worker", "b
 ADMIN = "admin"
 _OF_ALL = ("check_schema", "open", "find")
 _OF_PEOPLE = (
-    *_OF_ALL, "add_lane", "cancel", "decide", "find_callbacks", "find_invoice", "hold", "lane_names", "look",
+    *_OF_ALL, "add_lane", "cancel", "decide", "failures", "find_callbacks", "find_invoice", "hold", "lane_names", "look",
     "overview", "page", "page_callbacks", "portals", "read_again", "resend_callbacks", "resume", "retry", "walk",
 )  # fmt: skip
 # The ledger's steps that a role runs; a test sees that the list is whole.
@@ -31,9 +31,9 @@ STEPS = {
     PRODUCER: ("open", "find"),
     WORKER: (
         *_OF_ALL, "backlog", "claim", "delivered", "doubts", "hold", "look", "recover", "release", "renew", "resume",
-        "settle", "sweep", "sweep_callbacks", "take", "take_callbacks", "take_probes", "told", "undelivered",
+        "settle", "sweep", "sweep_callbacks", "take", "take_callbacks", "take_probes", "tally", "told", "undelivered",
     ),
-    WEB: _OF_PEOPLE,
+    WEB: (*_OF_PEOPLE, "count_ended", "find_beside", "find_invoices", "find_named", "held_lanes", "minutes"),
     OPERATOR: (*_OF_PEOPLE, "count_callbacks", "remove_lane"),
 }  # fmt: skip
 _NOBODYS = "resetpass"  # stands where operators put a password's hash

@@ -103,7 +103,7 @@ def test_commands_of_a_page_are_commands_that_there_are(page: str) -> None:
     wrong = [
         command
         for line in said
-        for command in re.findall(r"\bb24pay ([a-z][^|;&)>#]*)", line)
+        for command in re.findall(r"(?<!-n )(?<!space )\bb24pay ([a-z][^|;&)>#]*)", line)
         if not _is_right(command)
     ]
     assert wrong == []
