@@ -23,8 +23,9 @@ PRODUCER, WORKER, WEB, OPERATOR = ROLES = "b24pay-producer", "b24pay-worker", "b
 ADMIN = "admin"
 _OF_ALL = ("check_schema", "open", "find")
 _OF_PEOPLE = (
-    *_OF_ALL, "add_lane", "cancel", "decide", "failures", "find_callbacks", "find_invoice", "hold", "lane_names", "look",
-    "overview", "page", "page_callbacks", "portals", "read_again", "resend_callbacks", "resume", "retry", "walk",
+    *_OF_ALL, "add_lane", "cancel", "decide", "failures", "find_callbacks", "find_invoice", "hold", "lane_names",
+    "look", "overview", "page", "page_callbacks", "portals", "read_again", "resend_callbacks", "resume", "retry",
+    "walk",
 )  # fmt: skip
 # The ledger's steps that a role runs; a test sees that the list is whole.
 STEPS = {

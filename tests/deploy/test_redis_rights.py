@@ -35,7 +35,8 @@ DANGEROUS = (
 )  # fmt: skip
 _SECRET = ("portals", "doors", "tokens", "token_names", "callback_secrets", "audit")
 _READ = {"audit": ("XREVRANGE", "+", "-")}
-# Which of the secret keys a role may read: a worker pays by the credentials, the web process knows tokens by hashes and shows the audit.
+# Which of the secret keys a role may read: a worker pays by the credentials; the web process knows tokens by hashes,
+# and shows the audit.
 READABLE = {
     PRODUCER: set(),
     WORKER: {"portals", "callback_secrets"},
