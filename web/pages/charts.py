@@ -68,8 +68,8 @@ def meter(used: float, whole: float, *, told: str) -> Markup:
     """How much of a whole is used; from nine tenths on it is told as nearly full."""
     share = min(1.0, max(0.0, used / whole)) if whole else 0.0
     kind = "full" if share >= 0.9 else "used"  # noqa: PLR2004 - as it says
-    track = Markup('<rect class="track" width="100" height="8" rx="4"/>')
-    bar = Markup('<rect class="{}" width="{:.1f}" height="8" rx="4"/>').format(kind, share * 100)
+    track = Markup('<rect class="track" width="100" height="8"/>')
+    bar = Markup('<rect class="{}" width="{:.1f}" height="8"/>').format(kind, share * 100)
     return _svg("chart meter", 100, 8, told, track + bar)
 
 
