@@ -136,13 +136,15 @@ def redacted(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _advised(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**event, **_advice_of(event)} if event.get("level") in _ADVISED else event
+
+
+def _advice_of(event: EventDict) -> dict[str, str]:
     """A line about a refusal of Redis that a person has to mend says how; most lines name no error at all."""
-    if event.get("level") not in _ADVISED or "next_step" in event:
-        return event
-    for name in ("error", "exception", "event"):
+    for name in ("error", "exception", "event") if "next_step" not in event else ():
         if isinstance(text := event.get(name), str) and (known := advice(text)) is not None:
-            return {**event, "cause": known.cause, "next_step": known.next_step}
-    return event
+            return {"cause": known.cause, "next_step": known.next_step}
+    return {}
 
 
 def _ordered(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -202,9 +204,12 @@ class _Lines:
             event = structlog.processors.StackInfoRenderer()(self, method, event)
             event = structlog.processors.format_exc_info(self, method, event)
         told = {"event": None, "logger": self.name, **structlog.contextvars.get_contextvars(), **event}
+        level = _LEVELS.get(method, method)
+        if level in _ADVISED:
+            told = {**told, **_advice_of(told)}
         made = {
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "level": _LEVELS.get(method, method),
+            "level": level,
             **redacted(self, method, _celery_task(self, method, told)),
         }
         return str(self._render(self, method, made))
