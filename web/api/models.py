@@ -11,12 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from config.callbacks import LONGEST_ADDRESS, BadCallback, read_callback
 from ledger.payment import CODE_LIMIT, TEXT_LIMIT, Destination, Handle, NewPayment, PortalKey, State
+from ledger.place_text import LONGEST
 from tasks.payment import LARGEST_ID, LONGEST_TEXT, PORTAL, environment_rules, is_handle
 from web.api.wrongs import NEXT, Wrong
 
 DEFAULT_LIMIT: Final = 50
 LARGEST_LIMIT: Final = 500
-LONGEST_CURSOR: Final = 2000
+
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.IGNORECASE)
 
 
@@ -120,8 +121,8 @@ Limit = Annotated[
 ]
 CursorText = Annotated[
     str,
-    _printable(LONGEST_CURSOR),
-    WithJsonSchema({"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_CURSOR}}}$"}),
+    _printable(LONGEST),
+    WithJsonSchema({"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST}}}$"}),
 ]
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.place_text import LONGEST
 from ledger.walks import Place
-from reconciling.cursor import LONGEST, WALKS, BadCursor, Cursor, read, written
+from reconciling.cursor import WALKS, BadCursor, Cursor, read, written
 from reconciling.period import EmptyPeriod, Period, period_of
 
 NOW = datetime(2026, 11, 25, 1, 2, 3, 456789, tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_cursor_comes_back_as_it_was_written(place: Place, search: int):
         cursors.read(text, "other")
 
 
-@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: cursors.urlsafe_b64encode(raw).decode()))
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: urlsafe_b64encode(raw).decode()))
 def test_no_text_that_somebody_writes_breaks_a_cursor(text: str):
     """It is refused as a parameter."""
     with pytest.raises(Problem) as refusal:
@@ -144,7 +145,7 @@ def test_a_cursor_fits_into_an_address_whatever_ids_producers_make():
 def test_a_cursor_that_was_tampered_with_reaches_no_ledger(parts: object):
     """Its numbers and names are checked before they are used."""
     with pytest.raises(Problem):
-        cursors.read(cursors.urlsafe_b64encode(json.dumps(parts).encode()).decode(), "list")
+        cursors.read(urlsafe_b64encode(json.dumps(parts).encode()).decode(), "list")
 
 
 def test_names_of_keys_and_of_places_never_meet():
