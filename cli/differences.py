@@ -54,24 +54,9 @@ class Findings:
 
 def document_of(finding: "Finding") -> dict[str, object]:
     """A finding for scripts."""
-    from tasks.result import instant
+    from reconciling import document
 
-    row, invoice = finding.payment, finding.invoice
-    return {
-        "kind": finding.kind.value,
-        "difference": finding.is_difference,
-        "id": row.id,
-        "portal": row.portal,
-        "invoice_id": row.invoice_id,
-        "status": row.state.value,
-        "evidence": row.evidence.value if row.evidence else None,
-        "finished_at": instant(row.finished_at),
-        "paid_there": invoice.paid if invoice else None,
-        "paid_there_at": instant(invoice.paid_at) if invoice else None,
-        "paid_there_by": invoice.paid_by if invoice else None,
-        "read_at": instant(finding.read_at),
-        "text": finding.text,
-    }
+    return {**document.document_of(finding), "portal": finding.payment.portal}
 
 
 def sum_of(counts: "Counts") -> str:

@@ -54,8 +54,8 @@ RULES = {
     "emulator": Rule(never=CELERY | {"redis"}),
     "tasks": Rule(frozenset({"config", "ledger"}), never=frozenset({"aiohttp"})),
     "callbacks": Rule(frozenset({"config", "tasks", "ledger", "bitrix24"}), never=CELERY),
-    # Reads both sides and changes neither; the terminal and the web are its doors.
-    "reconciling": Rule(frozenset({"ledger", "limiter", "bitrix24"}), never=CELERY | {"aiohttp"}),
+    # Reads both sides and changes neither; the terminal and the web are its doors, and tell of both in results' words.
+    "reconciling": Rule(frozenset({"ledger", "limiter", "bitrix24", "tasks"}), never=CELERY | {"aiohttp"}),
     # Counts and looks; whoever does the work knows it, and it knows nobody of them.
     "metrics": Rule(frozenset({"config", "ledger", "limiter", "bitrix24"}), never=CELERY | {"aiohttp"}),
     "worker": Rule(frozenset({"config", "tasks", "ledger", "limiter", "bitrix24", "metrics", "callbacks"})),

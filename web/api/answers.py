@@ -11,7 +11,8 @@ from bitrix24.registry import StoredPortal
 from ledger.ledger import Held, LaneView
 from ledger.payment import Evidence, Payment, Refusal, State
 from ledger.transitions import By, Cause
-from reconciling.findings import Finding, Kind, Page
+from reconciling.document import document_of
+from reconciling.findings import Kind, Page
 from reconciling.period import Period
 from tasks.result import instant, result_of, way_of
 
@@ -351,30 +352,12 @@ def reconcile_document(portal: str, period: Period, page: Page, next_cursor: str
         "portal": portal,
         "since": instant(period.since),
         "until": instant(period.until),
-        "findings": [_finding(each) for each in page.findings],
+        "findings": [document_of(each) for each in page.findings],
         "counts": asdict(page.counts),
         "next_cursor": next_cursor,
         "wait_s": page.wait_s,
         "wait_reason": page.reason or None,
         "stopped": {"code": stop.code, "text": stop.text, "what_to_do": stop.remedy} if stop else None,
-    }
-
-
-def _finding(finding: Finding) -> Document:
-    row, invoice = finding.payment, finding.invoice
-    return {
-        "kind": finding.kind,
-        "difference": finding.is_difference,
-        "id": row.id,
-        "invoice_id": row.invoice_id,
-        "status": row.state,
-        "evidence": row.evidence,
-        "finished_at": instant(row.finished_at),
-        "paid_there": invoice.paid if invoice else None,
-        "paid_there_at": instant(invoice.paid_at) if invoice else None,
-        "paid_there_by": invoice.paid_by if invoice else None,
-        "read_at": instant(finding.read_at),
-        "text": finding.text,
     }
 
 
