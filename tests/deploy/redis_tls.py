@@ -1,23 +1,16 @@
-"""A Redis server that speaks TLS, and the certificates of its world: good, expired, of another host, of another CA."""
+"""A Redis server that speaks TLS."""
 
-import datetime
 import os
 import shutil
 import subprocess
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.authority import Authority
 from tests.canaries import REDIS_PASSWORD
 from tests.deploy.redis_roles import free_port
 from tests.sinks import GuardedServer
-
-_DAY = datetime.timedelta(days=1)
 
 
 def tls_program() -> Path:
@@ -32,48 +25,6 @@ def tls_program() -> Path:
     return Path(told)
 
 
-class Authority:
-    """A certificate authority of one's own."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        built = self._builder(self._name, self._key, 1).issuer_name(self._name)
-        built = built.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.file = directory / f"{name}.pem"
-        self.file.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str, host: str = "127.0.0.1", *, days: int = 1) -> tuple[Path, Path]:
-        """A certificate and its key for a host; a negative number of days has passed."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        alternative: x509.GeneralName = x509.DNSName(host)
-        if host[0].isdigit():
-            alternative = x509.IPAddress(ip_address(host))
-        built = self._builder(subject, key, days).issuer_name(self._name)
-        built = built.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        certificate, private = self._directory / f"{name}.crt", self._directory / f"{name}.key"
-        certificate.write_bytes(built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        private.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return certificate, private
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 9 * _DAY)
-            .not_valid_after(now + days * _DAY)
-        )
-
-
 class TlsServer(GuardedServer):
     """Over TLS alone (and by its socket, for the test); `url` is what programs get."""
 
@@ -81,13 +32,13 @@ class TlsServer(GuardedServer):
         self.port = free_port()
         super().__init__(program=program)
         self.authority = authority
-        self.query = f"ssl_ca_certs={authority.file}"
+        self.query = f"ssl_ca_certs={authority.pem}"
         self.options |= {
             "tls-port": str(self.port),
             "bind": "127.0.0.1",
             "tls-cert-file": str(pair[0]),
             "tls-key-file": str(pair[1]),
-            "tls-ca-cert-file": str(authority.file),
+            "tls-ca-cert-file": str(authority.pem),
             "tls-auth-clients": "yes" if clients else "no",
         }
         self._ready = False

@@ -11,9 +11,10 @@ import pytest
 
 from cli.main import run
 from config.connections import redis_client
+from tests.authority import DAY, Authority, of_host
 from tests.canaries import SECRET_KEY
 from tests.deploy.redis_roles import free_port, until
-from tests.deploy.redis_tls import Authority, TlsServer, tls_program
+from tests.deploy.redis_tls import TlsServer, tls_program
 from tests.house import QUICK, ROOT, House, _start_emulator
 
 pytestmark = pytest.mark.whole
@@ -33,7 +34,9 @@ class World:
         self, name: str = "server", host: str = "127.0.0.1", *, days: int = 1, clients: bool = False
     ) -> TlsServer:
         """Start one whose certificate is for that host and so many days."""
-        server = TlsServer(self.program, self.ours, self.ours.issue("server", host, days=days), clients=clients)
+        server = TlsServer(
+            self.program, self.ours, self.ours.issue([of_host(host)], (-9 * DAY, days * DAY)), clients=clients
+        )
         self.servers.append(server)
         server.start()
         return server
@@ -54,7 +57,7 @@ def world() -> Iterator[World]:
 def test_payments_over_tls_with_client_certificates(world: World):
     """Ledger, broker and result backend take CA, certificate and key from one URL; a producer reads its result."""
     server = world.server(clients=True)
-    certificate, key = world.ours.issue("client")
+    certificate, key = world.ours.issue()
     server.query += f"&ssl_certfile={certificate}&ssl_keyfile={key}"
     emulator, ready = _start_emulator(world.directory)
     house = House(server, ready, world.directory, QUICK)
@@ -105,9 +108,9 @@ def test_what_is_wrong_is_said_with_what_mends_it(
         days=-1 if what == "expired" else 1,
         clients="client certificate" in what,
     )
-    certificate, key = world.theirs.issue("stranger")
+    certificate, key = world.theirs.issue()
     query, code, mends = WRONG[what]
-    files = {"our": world.ours.file, "their": world.theirs.file, "crt": certificate, "key": key}
+    files = {"our": world.ours.pem, "their": world.theirs.pem, "crt": certificate, "key": key}
     url = server.reached_with(query.format(**files))
     if what == "no TLS there":
         url = _plain(server, url)

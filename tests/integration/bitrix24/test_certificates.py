@@ -1,74 +1,15 @@
 """TLS: only a certificate that an authority vouches for, of today and of this name, gets to hear anything."""
 
-import datetime
 import ipaddress
-import ssl
-from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.authority import DAY, Authority
 from tests.integration.bitrix24.payer import a_payer
 from tests.integration.bitrix24.raw_portal import CODE, Line, answering, batch_reply, http, raw_portal
 
-HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-DAY = datetime.timedelta(days=1)
 TOTAL_S = 4.0
-
-
-class Authority:
-    """Issues certificates into a folder; `pem` is its own."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._signed(self._subject, self._key.public_key(), [], (-DAY, DAY), authority=True)
-        self.pem = folder / f"{name}.pem"
-        self.pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-
-    def server(
-        self, names: Sequence[x509.GeneralName] = (HERE,), valid: tuple[datetime.timedelta, ...] = (-DAY, DAY)
-    ) -> ssl.SSLContext:
-        """What a server needs that has a certificate of ours for these names, and so long from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-        made = self._signed(subject, key.public_key(), names, valid)
-        both = self._folder / f"{self._name}-{made.serial_number}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        both.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(both)
-        return context
-
-    def _signed(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePublicKey,
-        names: Sequence[x509.GeneralName],
-        valid: tuple[datetime.timedelta, ...],
-        *,
-        authority: bool = False,
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._subject)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now + valid[0])
-            .not_valid_after(now + valid[1])
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
 
 
 async def test_only_a_valid_certificate_is_told_anything(tmp_path: Path):

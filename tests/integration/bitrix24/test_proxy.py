@@ -10,10 +10,10 @@ from pathlib import Path
 
 from config.effective import effective
 from config.settings import load_settings
+from tests.authority import Authority
 from tests.canaries import PROXY_PASSWORD
 from tests.integration.bitrix24.payer import a_payer
 from tests.integration.bitrix24.raw_portal import CODE, answering, batch_reply, http, raw_portal
-from tests.integration.bitrix24.test_certificates import Authority
 
 TOTAL_S = 4.0
 PERMITTED = base64.b64encode(f"user:{PROXY_PASSWORD}".encode())

@@ -10,10 +10,11 @@ from cryptography import x509
 
 from emulator.certificate import make_certificate
 from ledger.callbacks import CallbackState
+from tests.authority import DAY, Authority
 from tests.callback_storm import kill, start_courier
 from tests.eventually import eventually
 from tests.integration.bitrix24.raw_portal import RawPortal, answering, http, raw_portal
-from tests.integration.bitrix24.test_certificates import DAY, Authority, talk_plainly
+from tests.integration.bitrix24.test_certificates import talk_plainly
 from tests.integration.callbacks.post_office import PostOffice, a_post_office
 
 NOT_ACCEPTED, NO_TLS = "the TLS certificate was not accepted", "the TLS handshake failed"
