@@ -33,15 +33,6 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def world(client: Redis) -> AsyncIterator[ServerWorld]:
-    """An empty ledger on a server."""
-    world = ServerWorld(client)
-    await world.start_clock()
-    yield world
-    await world.ledger.close()
-
-
-@pytest.fixture
 def lookups(client: Redis) -> Lookups:
     """On the same clock."""
     return Lookups(client, scripts=_SCRIPTS)

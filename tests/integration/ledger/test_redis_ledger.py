@@ -30,15 +30,6 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
         yield client
 
 
-@pytest.fixture
-async def world(client: Redis) -> AsyncIterator[ServerWorld]:
-    """An empty ledger on a server."""
-    world = ServerWorld(client)
-    await world.start_clock()
-    yield world
-    await world.ledger.close()
-
-
 class TestRedis(LedgerSuite):
     """Every claim of the suite holds on a real server."""
 

@@ -44,15 +44,6 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def world(client: Redis) -> AsyncIterator[ServerWorld]:
-    """An empty ledger on a server."""
-    world = ServerWorld(client)
-    await world.start_clock()
-    yield world
-    await world.ledger.close()
-
-
-@pytest.fixture
 def looking(client: Redis) -> Overview:
     """The glance, on the same clock."""
     return Overview(client, most=TOP, scripts=_SCRIPTS)

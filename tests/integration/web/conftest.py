@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 import pytest
 
+from access.roles import Role
 from bitrix24.credentials import OAuth
 from bitrix24.doors import Doors
 from bitrix24.portal import Portal
@@ -22,10 +23,12 @@ from bitrix24.registry import PortalRegistry
 from bitrix24.secret import Secret
 from cli.guarded import KILL_GROUP, Guarded
 from config.connections import async_redis_client
+from config.settings import Settings
 from emulator import Handle
 from tests.conftest import SECRET_KEY
 from tests.eventually import eventually_sync
 from tests.house import ROOT, EmulatedPortal, House, a_house, procfile_command, wait_for
+from tests.integration.web.pages_house import Browser, Lobby, a_lobby
 
 T = TypeVar("T")
 APPLICATION = {"client_id": "local.emulator", "client_secret": "emulator-client-secret"}
@@ -270,3 +273,18 @@ def web(place: Place) -> Web:
 def portal(house: House) -> EmulatedPortal:
     """A portal of this test's own."""
     return house.add_portal()
+
+
+@pytest.fixture
+async def lobby(redis_url: str, a_settings: Callable[..., Settings]) -> AsyncIterator[Lobby]:
+    """The dashboard, with a lane."""
+    settings = a_settings(REDIS_URL=redis_url, B24PAY_CALLBACK_HOSTS="shop.example")
+    async with a_lobby(settings) as lobby:
+        await lobby.parts.ledger.add_lane("acme")
+        yield lobby
+
+
+@pytest.fixture
+async def operator(lobby: Lobby) -> Browser:
+    """Somebody who may change things."""
+    return await lobby.signed_in(Role.OPERATOR)

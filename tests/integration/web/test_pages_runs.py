@@ -1,16 +1,14 @@
 """Changes of all payments that match, who may make any, and what others wrote: on every working page."""
 
 import re
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from access.audit import Outcome
 from access.roles import Role
-from config.settings import Settings
 from ledger.payment import Refusal, State
 from ledger.verdict import Decision, Failed, Unreadable
-from tests.integration.web.pages_house import Browser, Lobby, Page, a_lobby
+from tests.integration.web.pages_house import Browser, Lobby, Page
 from tests.integration.web.work_house import (
     HOSTILE,
     OTHER,
@@ -26,21 +24,6 @@ from tests.integration.web.work_house import (
     told,
 )
 from web.pages import bulk
-
-
-@pytest.fixture
-async def lobby(redis_url: str, a_settings: Callable[..., Settings]) -> AsyncIterator[Lobby]:
-    """The dashboard, with a lane."""
-    settings = a_settings(REDIS_URL=redis_url, B24PAY_CALLBACK_HOSTS="shop.example")
-    async with a_lobby(settings) as lobby:
-        await lobby.parts.ledger.add_lane("acme")
-        yield lobby
-
-
-@pytest.fixture
-async def operator(lobby: Lobby) -> Browser:
-    """Somebody who may change things."""
-    return await lobby.signed_in(Role.OPERATOR)
 
 
 async def test_a_filter_is_redriven_and_what_does_not_match_is_left_alone(

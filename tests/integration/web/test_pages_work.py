@@ -1,15 +1,13 @@
 """The working pages: what they show, and that their actions are the ledger's own and rows of the audit."""
 
 import re
-from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from access.audit import Outcome
 from access.roles import Role
-from config.settings import Settings
 from ledger.payment import Destination, State
-from tests.integration.web.pages_house import Browser, Lobby, a_lobby
+from tests.integration.web.pages_house import Browser, Lobby
 from tests.integration.web.work_house import (
     HOSTILE,
     OTHER,
@@ -27,22 +25,6 @@ from tests.integration.web.work_house import (
     state_of,
     told,
 )
-
-
-@pytest.fixture
-async def lobby(redis_url: str, a_settings: Callable[..., Settings]) -> AsyncIterator[Lobby]:
-    """The dashboard, with a lane."""
-    settings = a_settings(REDIS_URL=redis_url, B24PAY_CALLBACK_HOSTS="shop.example")
-    async with a_lobby(settings) as lobby:
-        await lobby.parts.ledger.add_lane("acme")
-        yield lobby
-
-
-@pytest.fixture
-async def operator(lobby: Lobby) -> Browser:
-    """Somebody who may change things."""
-    return await lobby.signed_in(Role.OPERATOR)
-
 
 # --- portals ---
 
