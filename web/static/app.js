@@ -195,16 +195,18 @@
   if (current) current.parentElement.scrollLeft = current.offsetLeft - (current.parentElement.clientWidth - current.offsetWidth) / 2;
 
   // --- a run: one step after the other, as long as its page is open --------------------------------------------------
-  let stopped = false;
+  let stopped = false, underWay = false;
   const dress = (form, going) => {
     form.querySelector("[data-stop]").hidden = !going;
     form.querySelector("[data-next]").hidden = going;
   };
   const formOfRun = () => document.querySelector("#run form[data-goes-on]");
+  const tellStopped = () => { formOfRun().querySelector("[data-told]").textContent = "Stopped. Go on takes up what is left."; };
   const goOn = async () => {
     const form = formOfRun();
     if (!form || stopped) return;
     dress(form, true);
+    underWay = true;
     try {
       const sent = new URLSearchParams(new FormData(form));
       const answer = await fetch(form.getAttribute("action"), { method: "POST", body: sent, redirect: "manual" });
@@ -212,20 +214,29 @@
       if (!part) throw new Error(answer.status);
       Idiomorph.morph(document.getElementById("run"), part.innerHTML, { morphStyle: "innerHTML" });
     } catch {
+      underWay = false;
       dress(form, false);
       form.querySelector("[data-told]").textContent = "The last step was not answered. Nothing is half done: go on when it can be.";
       return;
     }
+    underWay = false;
     const next = formOfRun();
     if (!next) return;
     dress(next, !stopped);
+    if (stopped) tellStopped();
     setTimeout(goOn, Number(next.dataset.waitMs) || 20);
   };
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-stop]")) return;
     stopped = true;
-    dress(formOfRun(), false);
-    formOfRun().querySelector("[data-told]").textContent = "Stopped. Go on takes up what is left.";
+    if (underWay) {
+      // The step that is under way counts: going on before its answer would lose what it has changed from the sum.
+      event.target.closest("[data-stop]").hidden = true;
+      formOfRun().querySelector("[data-told]").textContent = "Stopping when this step has ended …";
+    } else {
+      dress(formOfRun(), false);
+      tellStopped();
+    }
   });
   goOn();
 
