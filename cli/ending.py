@@ -20,7 +20,7 @@ _LOOK_NEXT: Final = (
     ("README.md", "what this is, and how to run it for real"),
     ("worker/driver.py", "the main path, one page"),
     ("make chaos", "10,000 payments through kills, power losses and lost replies"),
-    ("b24pay demo --stay", "the same, and then yours to pay by curl (in .venv/bin)"),
+    ("b24pay demo --stay", "the same, and then yours: the dashboard, and curl (in .venv/bin)"),
     ("b24pay emulator --help", "portals of your own to play with"),
     ("b24pay --help", "everything else"),
 )

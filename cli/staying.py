@@ -114,7 +114,7 @@ async def _receiver(session: Session, output: Output) -> AsyncIterator[str]:
 def _guide(base: str, told_at: str, token: str) -> str:
     body = json.dumps({"portal": "acme", "invoice_id": _INVOICE, "pay_system_id": 1, "callback": told_at})
     return f"""
-Everything goes on until Ctrl-C. In another terminal:
+Everything goes on until Ctrl-C. In a browser: {base}/ (sign in with the token below). In another terminal:
 
   TOKEN={token}
   curl -s {base}/v1/payments -H "Authorization: Bearer $TOKEN" \\

@@ -67,7 +67,7 @@ def test_the_demonstration_ends_well_and_leaves_nothing(temporary: Path):
 
 
 def test_a_demonstration_that_stays_is_paid_by_curl(temporary: Path):
-    """The lines that it prints work as they are: a payment, its callback, the list; Ctrl-C ends it well."""
+    """What it prints works as it is: the dashboard, a payment, its callback, the list; Ctrl-C ends it well."""
     process = start("demo", "--stay", temporary=temporary)
     assert process.stderr is not None
     try:
@@ -76,6 +76,9 @@ def test_a_demonstration_that_stays_is_paid_by_curl(temporary: Path):
             said.append(process.stderr.readline())
             assert said[-1], said
         guide = "".join(said).partition("In another terminal:")[2].partition("Callbacks")[0]
+        dashboard = "".join(said).partition("In a browser: ")[2].partition(" ")[0]
+        # The process believes for two seconds that no token was made yet.
+        eventually_sync(lambda: "<title>Sign in" in subprocess.check_output(["curl", "-sL", dashboard], text=True))
         done = subprocess.run(["sh", "-ec", guide], capture_output=True, text=True, timeout=30, check=True)
         assert '"invoice_id": 5001' in done.stdout
         assert "b24pay_" in done.stdout
